@@ -369,13 +369,12 @@ class Cancel(Message, frozen=True, tag=43):
 class Outstanding(Message, frozen=True, tag=44):
     """All that I still have open with you; forget the rest.
 
-    `calls` are the ids up to `upto` that wait for a reply; `opens` and `channels` are my streams to you.
+    `calls` are the ids up to `upto` that wait for a reply; `opens` are my streams to you, open or being opened.
     """
 
     calls: tuple[CallId, ...]
     upto: Count
     opens: tuple[int, ...] = ()
-    channels: tuple[Channel, ...] = ()
 
 
 class OpenStream(Message, frozen=True, tag=45):

@@ -1,0 +1,580 @@
+"""The broker's decisions: who is registered, who may talk to whom, who is down.
+
+A node's life, as the broker sees it::
+
+    stranger ──Register──▶ live ◀──Register, higher attempt── unreachable
+                            │  ├──send failed──────────────────▶ │
+       expected ──Register──▶  ├──Drain──▶ live, takes no new work
+          │                    ▼                                 ▼ 600 ms
+          └──one lease───────▶ down ◀──lease, stall limit, Deregister
+
+*down* is for good: the serial is remembered and refused from then on, since others have been told. *expected* are
+those that were live before the broker itself restarted: for one lease nobody is told that they are gone.
+
+Application batches are routed by `route` and never opened. The answers and news of the broker itself collect in an
+outbox for each peer; the shell writes it out *before* it forwards the next batch, so an Introduce or PeerBack is always
+ahead of what it announces.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+from msgspec import Struct
+
+from actrzmq.core.leases import Leases
+from actrzmq.core.registry import Node, Registry, Topic
+from actrzmq.errors import Status
+from actrzmq.identity import KEY_BYTES, ActrId, Serial, serial_of
+from actrzmq.wire.codec import BODY_BYTES, TOKEN_BYTES, encode_serial
+from actrzmq.wire.messages import (
+    PROTOCOL,
+    Changed,
+    Deregister,
+    Deregistered,
+    Discover,
+    Drain,
+    Envelope,
+    Found,
+    FromBroker,
+    Introduce,
+    Lagging,
+    NotFound,
+    NotYet,
+    PeerBack,
+    PeerDown,
+    Reason,
+    Refused,
+    Register,
+    Registered,
+    Renew,
+    Renewed,
+    Unknown,
+    Unwatch,
+    Watch,
+    Watching,
+)
+
+MESSAGE_OVERHEAD = 64
+"""What a message costs beside its bytes, on both sides' counts, so that a flood of empty ones is bounded too."""
+
+
+class BrokerLimits(Struct, frozen=True):
+    """What the broker allows, in milliseconds and bytes."""
+
+    lease: int = 10_000
+    renew: int = 1_000
+    probe: int = 300
+    """A node that nothing was written to for this long is probed."""
+    unreachable: int = 600
+    """How long a node whose connection is gone may take to come back."""
+    stall: int = 30_000
+    """A loop that has not turned for this long makes the node down."""
+    lagging: int = 2_000
+    nodes: int = 10_000
+    backlog: int = 16 * 1024 * 1024
+    """Bytes that may wait for one node."""
+    body: int = BODY_BYTES
+    found: int = 1_000
+    """Instances in one answer."""
+    watches: int = 1_000
+    """Watches of one node."""
+    dead: int = 100_000
+    """Serials of nodes that are down, remembered to refuse them."""
+
+
+class Remembered(Struct, frozen=True):
+    """A node as the store keeps it, to be expected after a restart of the broker."""
+
+    id: ActrId
+    name: str
+
+
+class Remember(Struct, frozen=True):
+    """Effect: store this node as live."""
+
+    node: Remembered
+
+
+class Bury(Struct, frozen=True):
+    """Effect: store that this serial is down for good."""
+
+    serial: Serial
+
+
+class _Expected(Struct):
+    remembered: Remembered
+    waiting: set[Serial]
+
+
+class BrokerCore:
+    """All that the broker decides. `draw(n)` gives n random bytes; `relay` is where relayed frames are taken."""
+
+    def __init__(self, limits: BrokerLimits, epoch: int, draw: Callable[[int], bytes], relay: str = "") -> None:
+        self.limits = limits
+        self.epoch = epoch
+        self.relay_endpoint = relay
+        self.counters: Counter[str] = Counter()
+        self.store_effects: list[Remember | Bury] = []
+        self._draw = draw
+        self._registry = Registry(lambda below: int.from_bytes(draw(8)) % below)
+        self._leases = Leases(limits.lease)
+        self._nodes: dict[Serial, Node] = {}
+        self._by_peer: dict[bytes, Node] = {}
+        self._by_token: dict[bytes, Node] = {}
+        self._expected: dict[Serial, _Expected] = {}
+        self._expected_until = 0
+        self._dead: dict[Serial, None] = {}
+        self._watchers: dict[Topic, dict[tuple[Serial, int], int]] = {}
+        """For each topic its watches, as (node, query), and how many changes each has been told of."""
+        self._sessions = 0
+        self._unreachable: dict[Serial, int] = {}
+        self._outbox: dict[bytes, list[FromBroker]] = {}
+        self._probed_at = 0
+
+    # what the store knew
+
+    def expect(self, nodes: Iterable[Remembered], dead: Iterable[Serial], now: int) -> None:
+        """After a restart: `nodes` were live and may be back within a lease; `dead` never are."""
+        self._dead.update(dict.fromkeys(dead))
+        self._expected = {node.id.serial: _Expected(node, set()) for node in nodes}
+        self._expected_until = now + self.limits.lease
+
+    # the hot path
+
+    def route(self, peer: bytes, to: bytes, size: int, now: int) -> Node | Reason | None:
+        """Where a batch of `size` bytes goes: a node, back to its sender with a reason, or (None) nowhere.
+
+        None: the sender is a stranger, and is told so. `to` is the address frame as it came.
+        """
+        sender = self._by_peer.get(peer)
+        if sender is None:
+            self._stranger(peer)
+            return None
+        target = sender.routes.get(to)
+        if target is None:
+            met = self._meet(sender, to)
+            if isinstance(met, Reason):
+                self.counters[f"returned.{met.name.lower()}"] += 1
+                return met
+            target = met
+        if target.unreachable_since is not None:
+            self.counters["returned.unreachable"] += 1
+            return Reason.UNREACHABLE
+        size += MESSAGE_OVERHEAD
+        if target.sent_bytes - target.received_bytes + size > self.limits.backlog:
+            self.counters["returned.congested"] += 1
+            return Reason.CONGESTED
+        target.sent_bytes += size
+        target.written_at = now
+        return target
+
+    def relay(self, token: bytes, to: bytes, size: int) -> Node | None:
+        """Where a stream message of `size` bytes goes; None drops it. Count it by `node.relayed_bytes`, which is what
+        the receiver will confirm. A receiver's budget is what it can have granted, and one backlog for what is not
+        frames.
+        """
+        sender = self._by_token.get(token)
+        if sender is None:
+            self.counters["relay.stranger"] += 1
+            return None
+        target = sender.routes.get(to)
+        if target is None or not target.allows(sender.id):
+            self.counters["relay.unknown"] += 1
+            return None
+        size += MESSAGE_OVERHEAD
+        budget = target.register.stream_memory + self.limits.backlog
+        if target.relayed_bytes - target.relayed_received + size > budget:
+            self.counters["relay.over_budget"] += 1
+            return None
+        target.relayed_bytes += size
+        return target
+
+    def address_of(self, peer: bytes) -> bytes:
+        """The address of the live node behind `peer`."""
+        return self._by_peer[peer].address
+
+    def token_address(self, token: bytes) -> bytes:
+        """The address of the live node that `token` vouches for."""
+        return self._by_token[token].address
+
+    # what nodes say
+
+    def receive(self, peer: bytes, envelopes: Iterable[Envelope], now: int) -> None:
+        """What the connection `peer` said to the broker itself."""
+        for envelope in envelopes:
+            if type(envelope) is Register:
+                self._register(peer, envelope, now)
+                continue
+            if type(envelope) is Lagging:
+                self._report_lag(envelope, now)
+                continue
+            node = self._by_peer.get(peer)
+            if node is None:
+                self._stranger(peer)
+                return
+            self._serve(node, envelope, now)
+
+    def _serve(self, node: Node, envelope: Envelope, now: int) -> None:
+        if isinstance(envelope, Renew | Drain | Deregister) and envelope.session != node.session:
+            self.counters["dropped.old_session"] += 1
+            return
+        match envelope:
+            case Renew():
+                self._renew(node, envelope, now)
+            case Discover():
+                self._discover(node, envelope)
+            case Watch():
+                self._watch(node, envelope)
+            case Unwatch():
+                self._unwatch(node, envelope.query)
+            case Drain():
+                node.draining = True
+                self._announce(node, Reason.DRAINING)
+            case Deregister():
+                self._say(node.peer, Deregistered(node.session))
+                self._down(node, Reason.DEREGISTERED)
+            case _:
+                self.counters["dropped.not_for_broker"] += 1
+
+    def unreachable(self, peer: bytes, now: int) -> None:
+        """Writing to `peer` failed: its connection is gone."""
+        self._outbox.pop(peer, None)
+        node = self._by_peer.get(peer)
+        if node is not None and node.unreachable_since is None:
+            self.counters["unreachable"] += 1
+            node.unreachable_since = now
+            self._unreachable[node.id.serial] = now + self.limits.unreachable
+            self._announce(node, Reason.UNREACHABLE)
+
+    def congested(self, node: Node, size: int) -> None:
+        """Writing a routed batch to `node` would have blocked; it was returned, so it does not count."""
+        node.sent_bytes -= size + MESSAGE_OVERHEAD
+        self.counters["returned.congested"] += 1
+
+    # time
+
+    def tick(self, now: int) -> None:
+        """Probe the quiet, drop the unreachable, the lagging and those whose lease is over."""
+        if now - self._probed_at >= self.limits.probe // 3:
+            self._probed_at = now
+            quiet = now - self.limits.probe
+            for node in self._nodes.values():
+                if node.written_at <= quiet and node.unreachable_since is None:
+                    self._outbox.setdefault(node.peer, [])
+        for serial, until in list(self._unreachable.items()):
+            if until <= now:
+                self._down(self._nodes[serial], Reason.UNREACHABLE)
+        for serial in self._leases.expire(now):
+            self._down(self._nodes[serial], Reason.LAGGING if self._nodes[serial].lagging else Reason.LEASE)
+        if self._expected and self._expected_until <= now:
+            self._give_up_expected()
+
+    def next_deadline(self) -> int | None:
+        """When `tick` has something to do; None while nobody is registered or expected."""
+        deadlines = [self._expected_until] if self._expected else []
+        if self._nodes:
+            deadlines.append(self._probed_at + self.limits.probe // 3)
+        return min(deadlines, default=None)
+
+    # what to say
+
+    def outgoing(self) -> Iterator[tuple[bytes, list[FromBroker]]]:
+        """What the broker says to each peer, once; an empty list is a probe."""
+        outbox, self._outbox = self._outbox, {}
+        yield from outbox.items()
+
+    @property
+    def has_outgoing(self) -> bool:
+        """Is there anything to say?"""
+        return bool(self._outbox)
+
+    def written(self, peer: bytes, size: int, has_registered: bool, now: int) -> None:
+        """A message of `size` bytes of the broker's own went to `peer`. Counting starts after `Registered`."""
+        node = self._by_peer.get(peer)
+        if node is not None:
+            node.written_at = now
+            node.sent_bytes = 0 if has_registered else node.sent_bytes + size + MESSAGE_OVERHEAD
+
+    def nodes(self) -> Iterator[Node]:
+        """All that are registered."""
+        return iter(self._nodes.values())
+
+    def statistics(self) -> dict[str, int]:
+        """Counts for the operator: what there is, and what was dropped or returned, by reason."""
+        return {
+            "nodes": len(self._nodes),
+            "expected": len(self._expected),
+            "unreachable": len(self._unreachable),
+            "watches": sum(map(len, self._watchers.values())),
+            **self.counters,
+        }
+
+    # registering
+
+    def _register(self, peer: bytes, register: Register, now: int) -> None:
+        refusal = self._refusal(peer, register)
+        if refusal is not None:
+            self.counters["refused"] += 1
+            self._say(peer, refusal)
+            return
+        id = ActrId(serial_of(register.key), register.realm, register.type)
+        node = self._nodes.get(id.serial)
+        if node is not None and node.peer == peer and node.attempt == register.attempt:
+            self._say(peer, self._registered(node, now))  # our answer crossed its repeat
+            return
+        if node is not None and register.attempt <= node.attempt:
+            self.counters["dropped.old_attempt"] += 1
+            return
+        stale = self._by_peer.get(peer)
+        if stale is not None and stale is not node:
+            self._down(stale, Reason.FENCED)  # the same connection under a new key: the old life is over
+        if node is None:
+            self._admit(Node(id, encode_serial(id.serial), register), peer, now)
+        else:
+            self._readmit(node, register, peer, now)
+
+    def _refusal(self, peer: bytes, register: Register) -> Refused | None:
+        if register.protocol != PROTOCOL:
+            return Refused(
+                register.attempt,
+                Status.FAILED_PRECONDITION,
+                f"the node speaks protocol {register.protocol}, this broker {PROTOCOL}: "
+                "install the same version of actrzmq on both sides",
+            )
+        if len(register.key) != KEY_BYTES:
+            return Refused(register.attempt, Status.INVALID_ARGUMENT, f"a session key has {KEY_BYTES} bytes")
+        serial = serial_of(register.key)
+        if serial in self._dead:
+            return Refused(
+                register.attempt, Status.ABORTED, "this identity was declared down; take a new key", fatal=False
+            )
+        node = self._nodes.get(serial)
+        if node is None and len(self._nodes) >= self.limits.nodes:
+            return Refused(
+                register.attempt,
+                Status.RESOURCE_EXHAUSTED,
+                f"the broker serves {self.limits.nodes} nodes at most (limits.nodes)",
+                fatal=False,
+            )
+        known = node.id if node else self._expected[serial].remembered.id if serial in self._expected else None
+        if known is not None and (known.realm, known.type) != (register.realm, register.type):
+            return Refused(register.attempt, Status.INVALID_ARGUMENT, "one identity has one realm and one type")
+        return None
+
+    def _admit(self, node: Node, peer: bytes, now: int) -> None:
+        serial = node.id.serial
+        self._nodes[serial] = node
+        self._registry.add(node)
+        node.registered_at = now
+        self._connect(node, peer, now)
+        self.store_effects.append(Remember(Remembered(node.id, node.register.name)))
+        expected = self._expected.pop(serial, None)
+        if node.refusal is None:
+            self._announce(node, None)
+        self._introduce_listed(node)
+        if expected is not None:
+            self._say_back(node, expected.waiting)
+
+    def _readmit(self, node: Node, register: Register, peer: bytes, now: int) -> None:
+        del self._by_peer[node.peer]
+        del self._by_token[node.token]
+        self._registry.remove(node)
+        was_refused = node.refusal is not None
+        node.register, node.attempt, node.draining = register, register.attempt, register.draining
+        node.unreachable_since = None
+        node.lagging = False
+        self._unreachable.pop(node.id.serial, None)
+        self._registry.add(node)
+        self._connect(node, peer, now)
+        if was_refused and node.refusal is None:
+            self._announce(node, None)
+        for query in list(node.watches):
+            self._unwatch(node, query)  # it watches anew what it still wants
+        self._introduce_listed(node)
+        self._say_back(node, {other.id.serial for other in node.routes.values()})
+
+    def _connect(self, node: Node, peer: bytes, now: int) -> None:
+        self._sessions += 1
+        node.peer, node.session, node.token = peer, self._sessions, self._draw(TOKEN_BYTES)
+        node.sent_bytes = node.received_bytes = 0
+        node.written_at = now
+        self._by_peer[peer] = node
+        self._by_token[node.token] = node
+        self._leases.renew(node.id.serial, now)
+        self._say(peer, self._registered(node, now))
+
+    def _registered(self, node: Node, now: int) -> Registered:
+        return Registered(
+            attempt=node.attempt,
+            session=node.session,
+            epoch=self.epoch,
+            broker_time=now,
+            lease=self.limits.lease,
+            renew=self.limits.renew,
+            body_limit=self.limits.body,
+            token=node.token,
+            relay=self.relay_endpoint,
+        )
+
+    def _introduce_listed(self, node: Node) -> None:
+        for serial in node.register.peers:
+            address = encode_serial(serial) if 0 <= serial < 2**63 else b""
+            if address in node.routes or not address:
+                continue
+            met = self._meet(node, address)
+            if met is Reason.UNKNOWN:
+                self._say(node.peer, PeerDown(serial, Reason.UNKNOWN))
+
+    def _say_back(self, node: Node, serials: Iterable[Serial]) -> None:
+        for serial in serials:
+            other = self._nodes.get(serial)
+            if other is None:
+                continue
+            if node.address in other.routes or isinstance(self._meet(other, node.address), Node):
+                self._say(other.peer, PeerBack(node.id.serial))
+
+    def _renew(self, node: Node, renew: Renew, now: int) -> None:
+        self._leases.renew(node.id.serial, now)
+        node.load, node.lag, node.picks = renew.load, renew.lag, 0
+        node.received_bytes = max(node.received_bytes, min(renew.received, node.sent_bytes))
+        node.relayed_received = max(node.relayed_received, min(renew.relayed, node.relayed_bytes))
+        if node.lagging and renew.lag < self.limits.lagging:
+            node.lagging = False
+            self._announce(node, node.refusal)
+        self._say(node.peer, Renewed(node.session, self.epoch, renew.sent, now))
+
+    def _report_lag(self, report: Lagging, now: int) -> None:
+        node = self._by_token.get(report.token)
+        if node is None:
+            self.counters["dropped.stranger"] += 1
+        elif report.lag >= self.limits.stall:
+            self._down(node, Reason.LAGGING)
+        else:
+            node.lag = report.lag
+            self._leases.renew(node.id.serial, now)  # the process lives, its loop does not turn
+            if not node.lagging:
+                node.lagging = True
+                self._announce(node, Reason.LAGGING)
+
+    # meeting
+
+    def _meet(self, sender: Node, to: bytes) -> Node | Reason:
+        """First contact: introduce both sides to each other if they may talk at all."""
+        target = self._nodes.get(Serial(int.from_bytes(to)))
+        if target is None:
+            expected = self._expected.get(Serial(int.from_bytes(to)))
+            if expected is None or len(to) != len(sender.address):
+                return Reason.UNKNOWN
+            expected.waiting.add(sender.id.serial)
+            return Reason.NOT_YET
+        if len(to) != len(target.address):
+            return Reason.UNKNOWN
+        to_target, to_sender = target.allows(sender.id), sender.allows(target.id)
+        if not (to_target or to_sender):
+            return Reason.DENIED
+        sender.routes[target.address] = target
+        target.routes[sender.address] = sender
+        self._say(target.peer, Introduce(sender.id, may_call=to_target, may_stream=to_target))
+        if sender is not target:
+            self._say(sender.peer, Introduce(target.id, may_call=to_sender, may_stream=to_sender))
+        return target
+
+    # finding and watching
+
+    def _discover(self, node: Node, ask: Discover) -> None:
+        topic = Topic(node.id.realm, ask.type, "" if ask.type else ask.name)
+        visible = list(self._registry.visible_to(node.id, topic))
+        ready = [candidate for candidate in visible if candidate.refusal is None]
+        if ready:
+            picked = self._registry.pick(ready)
+            rest = [other for other in ready if other is not picked] if ask.all else []
+            found = [other.instance() for other in [picked, *rest[: self.limits.found - 1]]]
+            self._say(node.peer, Found(ask.query, tuple(found)))
+        elif self._is_expected(topic):
+            self._say(node.peer, NotYet(ask.query))
+        else:
+            self._say(node.peer, NotFound(ask.query, len(visible)))
+
+    def _is_expected(self, topic: Topic) -> bool:
+        return any(
+            expected.remembered.id.realm == topic.realm
+            and (expected.remembered.id.type == topic.type if topic.type else expected.remembered.name == topic.name)
+            for expected in self._expected.values()
+        )
+
+    def _watch(self, node: Node, watch: Watch) -> None:
+        if len(node.watches) >= self.limits.watches:
+            self.counters["dropped.watches"] += 1
+            return
+        topic = Topic(node.id.realm, watch.type, "" if watch.type else watch.name)
+        node.watches[watch.query] = topic
+        self._watchers.setdefault(topic, {})[node.id.serial, watch.query] = 0
+        ready = [other for other in self._registry.visible_to(node.id, topic) if other.refusal is None]
+        instances = tuple(other.instance() for other in ready[: self.limits.found])
+        self._say(node.peer, Watching(watch.query, 0, instances, self._is_expected(topic)))
+
+    def _unwatch(self, node: Node, query: int) -> None:
+        topic = node.watches.pop(query, None)
+        if topic is not None:
+            watchers = self._watchers[topic]
+            del watchers[node.id.serial, query]
+            if not watchers:
+                del self._watchers[topic]
+
+    def _announce(self, node: Node, reason: Reason | None) -> None:
+        """Tell those who watch its topics that `node` takes new work (None), or why it no longer does."""
+        if not node.register.visible:
+            return
+        for topic in node.topics:
+            watchers = self._watchers.get(topic, {})
+            for (serial, query), version in watchers.items():
+                watcher = self._nodes[serial]
+                if node.allows(watcher.id):
+                    watchers[serial, query] = version + 1
+                    self._say(watcher.peer, Changed(query, version + 1, node.instance(), reason))
+
+    # going
+
+    def _down(self, node: Node, reason: Reason) -> None:
+        serial = node.id.serial
+        self.counters[f"down.{reason.name.lower()}"] += 1
+        if node.refusal is None or reason is not Reason.UNREACHABLE:
+            self._announce(node, reason)
+        for query in list(node.watches):
+            self._unwatch(node, query)
+        self._registry.remove(node)
+        self._leases.drop(serial)
+        self._unreachable.pop(serial, None)
+        del self._nodes[serial]
+        del self._by_peer[node.peer]
+        del self._by_token[node.token]
+        for other in node.routes.values():
+            if other is not node:
+                del other.routes[node.address]
+                self._say(other.peer, PeerDown(serial, reason))
+        node.routes.clear()
+        self._bury(serial)
+
+    def _bury(self, serial: Serial) -> None:
+        self._dead[serial] = None
+        if len(self._dead) > self.limits.dead:
+            del self._dead[next(iter(self._dead))]
+        self.store_effects.append(Bury(serial))
+
+    def _give_up_expected(self) -> None:
+        expected, self._expected = self._expected, {}
+        for serial, one in expected.items():
+            self.counters["down.lease"] += 1
+            self._bury(serial)
+            for waiting in one.waiting:
+                if waiting in self._nodes:
+                    self._say(self._nodes[waiting].peer, PeerDown(serial, Reason.LEASE))
+
+    def _stranger(self, peer: bytes) -> None:
+        self.counters["dropped.stranger"] += 1
+        self._say(peer, Unknown())
+
+    def _say(self, peer: bytes, message: FromBroker) -> None:
+        self._outbox.setdefault(peer, []).append(message)

@@ -1,0 +1,121 @@
+"""The directory: which nodes there are, by id, by type and by name, and which of them to pick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from actrzmq.core.access import is_allowed
+from actrzmq.identity import ActrId, ActrType
+from actrzmq.wire.messages import Instance, Reason, Register
+
+
+class Topic(NamedTuple):
+    """What one discovers or watches: a type, or (where `type` is None) a published name, in a realm."""
+
+    realm: int
+    type: ActrType | None
+    name: str
+
+
+class Node:
+    """What the broker knows of one registered node."""
+
+    def __init__(self, id: ActrId, address: bytes, register: Register) -> None:
+        self.id = id
+        self.address = address
+        """Its serial as it travels on the wire: the key of everybody's `routes`."""
+        self.register = register
+        self.peer = b""
+        """ROUTER's name for its connection: a secret of the broker."""
+        self.session = 0
+        self.token = b""
+        self.attempt = register.attempt
+        self.routes: dict[bytes, Node] = {}
+        """The nodes that it may talk with and has been introduced to."""
+        self.watches: dict[int, Topic] = {}
+        self.draining = register.draining
+        self.lagging = False
+        self.unreachable_since: int | None = None
+        self.load = 0
+        self.lag = 0
+        self.picks = 0
+        """How often it was picked since its load was last told."""
+        self.written_at = 0
+        self.registered_at = 0
+        self.sent_bytes = 0
+        self.received_bytes = 0
+        self.relayed_bytes = 0
+        self.relayed_received = 0
+
+    @property
+    def topics(self) -> tuple[Topic, Topic]:
+        """Where it is found."""
+        return Topic(self.id.realm, self.id.type, ""), Topic(self.id.realm, None, self.register.name)
+
+    @property
+    def refusal(self) -> Reason | None:
+        """Why it takes no new work; None if it does."""
+        if self.unreachable_since is not None:
+            return Reason.UNREACHABLE
+        if self.draining:
+            return Reason.DRAINING
+        return Reason.LAGGING if self.lagging else None
+
+    def instance(self) -> Instance:
+        """As discovery shows it."""
+        return Instance(self.id, self.load + self.picks, self.register.fingerprint)
+
+    def allows(self, caller: ActrId) -> bool:
+        """May `caller` talk to it?"""
+        return is_allowed(caller, self.id, self.register.rules)
+
+
+class Registry:
+    """Visible nodes by topic. `draw(n)` gives a random number below n."""
+
+    def __init__(self, draw: Callable[[int], int]) -> None:
+        self._draw = draw
+        self._by_topic: dict[Topic, list[Node]] = {}
+        self._turn = 0
+
+    def add(self, node: Node) -> None:
+        """Show `node` under its topics, if it wants to be seen."""
+        if node.register.visible:
+            for topic in node.topics:
+                self._by_topic.setdefault(topic, []).append(node)
+
+    def remove(self, node: Node) -> None:
+        """Show it no longer."""
+        for topic in node.topics:
+            nodes = self._by_topic.get(topic, [])
+            if node in nodes:
+                nodes.remove(node)
+                if not nodes:
+                    del self._by_topic[topic]
+
+    def visible_to(self, caller: ActrId, topic: Topic) -> Iterator[Node]:
+        """The nodes under `topic` that `caller` may talk to, whether they take new work or not."""
+        return (node for node in self._by_topic.get(topic, ()) if node.allows(caller))
+
+    def pick(self, candidates: list[Node]) -> Node:
+        """One of `candidates` (not empty): the less loaded of two drawn at random, in turn where they are equal.
+
+        "The Power of Two Choices in Randomized Load Balancing" (Mitzenmacher 2001). What was picked counts as load
+        until the node tells its own, so a burst of discoveries between two renewals spreads.
+        """
+        first = self._draw(len(candidates))
+        second = (first + 1 + self._draw(len(candidates) - 1)) % len(candidates) if len(candidates) > 1 else first
+        one, other = candidates[first], candidates[second]
+        difference = (one.load + one.picks) - (other.load + other.picks)
+        if difference == 0:
+            self._turn += 1
+            chosen = (
+                min(one, other, key=lambda node: node.address)
+                if self._turn % 2
+                else max(one, other, key=lambda node: node.address)
+            )
+        else:
+            chosen = one if difference < 0 else other
+        chosen.picks += 1
+        return chosen
