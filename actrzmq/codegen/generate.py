@@ -1,0 +1,139 @@
+"""One run of the generator: from folders of .proto files to a plan of what to write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from msgspec import Struct
+
+from actrzmq.codegen.build import build_project
+from actrzmq.codegen.locate import IMPORT, Places
+from actrzmq.codegen.protoc import compile_protos
+from actrzmq.codegen.render import render
+from actrzmq.codegen.scaffold import scaffolds
+from actrzmq.codegen.sources import Source, read_sources
+from actrzmq.codegen.writer import Plan, plan
+from actrzmq.contracts.bundle import CONTRACT_FILE, Contract, contract_file, contract_of, to_json
+from actrzmq.errors import ActrConfigError
+
+LOCAL = "local"
+REMOTE = "remote"
+
+# protoc brings these along, whatever the project has.
+_COMES_WITH_PROTOC = "google/protobuf/"
+
+_Compiled = tuple[dict[str, Source], dict[str, FileDescriptorProto]]
+
+
+class Inputs(Struct, frozen=True):
+    """Where a run reads from, and what the manifest says about it."""
+
+    protos: Path
+    exports: tuple[Path, ...] = ()
+    """Files below the local import root."""
+    aliases: tuple[str, ...] = ()
+    """The dependencies; their files lie below `remote/<alias>`."""
+
+
+def generate(inputs: Inputs, output: Path) -> Plan:
+    """What has to change below `output` for the .proto files as they are. Nothing is written.
+
+    Raises `ActrConfigError`, with file and line where there is one, for whatever can't be generated.
+    """
+    output = Path(os.path.abspath(output))
+    protos = Path(os.path.abspath(inputs.protos))
+    _check_folders(protos, output)
+    local_root = _local_root(protos)
+    exports = _export_paths(inputs.exports, local_root)
+    local, *remotes = _compile(
+        read_sources(local_root, _shown(local_root), frozenset({protos / REMOTE, output})),
+        *(_dependency(protos / REMOTE, alias) for alias in inputs.aliases),
+    )
+    contract = _contract(exports, *local)
+    project = build_project(local if local[0] else None, exports, dict(zip(inputs.aliases, remotes, strict=True)))
+    files = render(project)
+    if contract.files:
+        files[CONTRACT_FILE] = to_json(contract)
+    in_package = (output.parent / "__init__.py").exists()
+    once = scaffolds(project, output.name, in_package=in_package)
+    return plan(output, files, {output.parent / name: text for name, text in once.items()})
+
+
+def _check_folders(protos: Path, output: Path) -> None:
+    if not protos.is_dir():
+        raise ActrConfigError(
+            f"{_shown(protos)} is no folder; put the .proto files into {_shown(protos)}/{LOCAL}, or name their "
+            "folder with --input"
+        )
+    if not output.name.isidentifier():
+        raise ActrConfigError(
+            f"--output {output.name!r}: it becomes a Python package, so its name has to be an identifier"
+        )
+    if output == protos or output in protos.parents:
+        raise ActrConfigError(f"--output {_shown(output)} contains the .proto files; name a folder of its own")
+
+
+def _local_root(protos: Path) -> Path:
+    local = protos / LOCAL
+    if not local.is_dir():
+        return protos
+    if local.is_symlink():
+        raise ActrConfigError(f"{_shown(local)} is a symbolic link; put the folder itself there")
+    for stray in sorted(protos.glob("*.proto")):
+        raise ActrConfigError(f"{_shown(stray)} is outside of {_shown(local)} and would be left out; move it there")
+    return local
+
+
+def _dependency(remote: Path, alias: str) -> dict[str, Source]:
+    folder = remote / alias
+    if folder.parent != remote or alias in ("", ".", ".."):
+        raise ActrConfigError(f"the dependency {alias!r} can't be the name of a folder")
+    if remote.is_symlink() or folder.is_symlink():
+        raise ActrConfigError(f"{_shown(folder)} is a symbolic link; run `actr install`")
+    sources = read_sources(folder, _shown(folder)) if folder.is_dir() else {}
+    if not sources:
+        raise ActrConfigError(f"the dependency {alias!r} has no files in {_shown(folder)}; run `actr install`")
+    return sources
+
+
+def _export_paths(exports: Sequence[Path], root: Path) -> frozenset[str]:
+    paths = set()
+    for export in exports:
+        path = Path(os.path.abspath(export))
+        if not path.is_relative_to(root):
+            raise ActrConfigError(
+                f"the manifest exports {_shown(path)}, which is not below {_shown(root)}, where imports begin"
+            )
+        paths.add(path.relative_to(root).as_posix())
+    return frozenset(paths)
+
+
+def _compile(*roots: dict[str, Source]) -> list[_Compiled]:
+    with ThreadPoolExecutor() as pool:  # each waits for a protoc of its own
+        return list(zip(roots, pool.map(compile_protos, roots), strict=True))
+
+
+def _contract(
+    exports: frozenset[str], sources: Mapping[str, Source], descriptors: Mapping[str, FileDescriptorProto]
+) -> Contract:
+    for path in sorted(exports):
+        if path not in sources:
+            raise ActrConfigError(f"the manifest exports {path}, but there is no such file")
+        places = Places(descriptors[path], sources[path].shown)
+        for at, imported in enumerate(descriptors[path].dependency):
+            if imported not in exports and not imported.startswith(_COMES_WITH_PROTOC):
+                raise ActrConfigError(
+                    f"{places.where(IMPORT, at)}: {path} is exported and imports {imported}, which is not, so "
+                    "nobody else could read it; export that file as well"
+                )
+    return contract_of(contract_file(path, sources[path].text, descriptors[path]) for path in sorted(exports))
+
+
+def _shown(path: Path) -> str:
+    """`path` as messages say it: from the current folder, if it is below."""
+    current = Path.cwd()
+    return str(path.relative_to(current) if path.is_relative_to(current) else path)
