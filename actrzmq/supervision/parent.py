@@ -49,11 +49,24 @@ def watch_parent(grace_s: float = GRACE_S, environ: MutableMapping[str, str] | N
 
 def _stop_after(wait: Callable[[], None], pid: int, grace_s: float) -> None:
     wait()
+    _mute_broken_pipes()
     log.warning("supervisor gone pid=%d; draining", pid)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace_s)
     # Nobody is left to do this from outside.
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _mute_broken_pipes() -> None:
+    """Let what is printed while draining go nowhere, where the supervisor was to read it: not raise."""
+    poller = select.poll()
+    for descriptor in (1, 2):
+        poller.register(descriptor, 0)
+    broken = [descriptor for descriptor, events in poller.poll(0) if events & select.POLLERR]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in broken:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def _end_of(pid: int) -> Callable[[], None]:

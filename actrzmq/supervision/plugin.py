@@ -14,8 +14,13 @@ from pathlib import Path
 
 from supervisor import http
 
+from actrzmq.supervision.parent import watch_parent
+
 # A socket's address takes 107 bytes, and supervisord first binds <path>.<process id>, up to 8 more.
 MAX_SOCKET_PATH = 99
+
+# The programs of one priority stop together, those of the next after them; each has 15 s.
+SHUTDOWN_S = 60.0
 
 _UNIX = "unix://"
 
@@ -69,8 +74,12 @@ class Nothing:
 
 
 def make_rpcinterface(supervisord: object, **options: str) -> Nothing:
-    """What supervisord asks of a section [rpcinterface:…]."""
+    """What supervisord asks of a section [rpcinterface:…].
+
+    Here also: a supervisord in the foreground may be told to stop with whoever started it.
+    """
     del supervisord, options
+    watch_parent(grace_s=SHUTDOWN_S)
     return Nothing()
 
 

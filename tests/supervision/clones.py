@@ -26,6 +26,7 @@ print("ready", *sys.argv[1:], "cwd=" + os.getcwd(), "parent=" + os.environ.get("
 watch_parent()
 signal.sigwait([signal.SIGTERM])
 print("drained", flush=True)
+open(f"drained-{os.getpid()}", "w").close()
 """
 ONE_SHOT = "print('one shot')\n"
 
@@ -108,13 +109,14 @@ class Clone:
         """Wait until the program `name` is in `state`; return what supervisord says of it."""
         deadline = time.monotonic() + timeout
         while True:
-            info = self._info(name)
+            info = self.info(name)
             if info.get("statename") == state:
                 return info
             assert time.monotonic() < deadline, f"{info} is not {state}"
             time.sleep(0.05)
 
-    def _info(self, name: str) -> dict[str, Any]:
+    def info(self, name: str) -> dict[str, Any]:
+        """What supervisord says of the program `name`; nothing while it can't be asked."""
         try:
             with self.rpc() as rpc:
                 return cast("dict[str, Any]", rpc.getProcessInfo(name))

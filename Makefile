@@ -1,0 +1,62 @@
+# make demo    the stream-echo example under supervisord, from nothing to its last message
+# make test    all tests;  make lint, make types: what .ci/run runs as well
+# make setup   the environment in .venv, for use by hand
+#
+# Nothing here needs an activated environment. PYTHON=… chooses the interpreter (3.11 or newer).
+
+BIN := .venv/bin
+EXAMPLE := examples/stream-echo
+GEN := actr gen --input protos --output generated --language python
+
+# An environment that was copied along with its clone points to where it came from: install again.
+ifneq ($(shell cat .venv/.installed 2>/dev/null),$(CURDIR))
+.venv/.installed: FORCE
+endif
+
+.DEFAULT_GOAL := setup
+.PHONY: setup dev gen demo test lint types format clean FORCE
+
+setup: .venv/.installed
+
+dev: .venv/.installed-dev
+
+.venv/.installed: pyproject.toml
+	@for python in "$(PYTHON)" python3 python python3.14 python3.13 python3.12 python3.11; do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; python=; \
+	done; \
+	[ -n "$$python" ] || { echo "actrzmq needs Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }; \
+	echo "setting up .venv"; \
+	"$$python" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@printf %s "$(CURDIR)" > $@
+
+.venv/.installed-dev: .venv/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+gen: setup
+	@for side in server client; do (cd $(EXAMPLE)/$$side && ../../../$(BIN)/$(GEN)) || exit; done
+
+demo: setup
+	@$(BIN)/python $(EXAMPLE)/demo.py
+
+test: dev
+	$(BIN)/python -m pytest -n 2 -m "not serial"
+	$(BIN)/python -m pytest -m serial || [ $$? = 5 ]  # 5: none are marked so
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: dev gen
+	$(BIN)/mypy
+	@for side in server client; do (cd $(EXAMPLE)/$$side && ../../../$(BIN)/mypy --config-file ../../../pyproject.toml *.py) || exit; done
+
+format: dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(EXAMPLE)/server/generated $(EXAMPLE)/client/generated
+	find run -type f ! -name .gitignore -delete

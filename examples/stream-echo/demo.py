@@ -1,0 +1,134 @@
+"""Runs the example under supervisord: a broker, a server, and a client whose messages are shown as they come.
+
+Exits as the client does, after everything has been stopped. `make demo` calls this. The broker's address is a free
+port of its own, or what ACTRZMQ_BROKER says.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from http.client import HTTPException
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from xmlrpc.client import Error, ServerProxy
+
+from supervisor.xmlrpc import SupervisorTransport
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = ROOT / "run"
+
+TIMEOUT_S = 120.0
+STOP_S = 60.0
+
+
+class Failure(Exception):
+    """Why the demonstration can't go on."""
+
+
+def main() -> int:
+    """The client's exit code; 1 where there is none."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
+    os.chdir(RUN)  # the socket's whole path may be longer than a socket's address
+    broker = os.environ.setdefault("ACTRZMQ_BROKER", f"tcp://127.0.0.1:{free_port()}")
+    print(f"supervisord starts a broker at {broker}, a server and a client; their logs are in {RUN}", flush=True)
+    client = Log(RUN / "client.log")
+    # supervisord stops as well if this program is killed.
+    os.environ["ACTRZMQ_PARENT"] = str(os.getpid())
+    supervisord = subprocess.Popen(
+        [sys.executable, "-m", "supervisor.supervisord", "-n", "-s", "-c", str(ROOT / "supervisord.conf")],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    code = 1
+    try:
+        code = follow(client, supervisord)
+    except Failure as failure:
+        print(f"demo.py: {failure}", file=sys.stderr)
+    except KeyboardInterrupt:
+        code = 130
+    finally:
+        stop(supervisord)
+    print("everything is stopped", flush=True)
+    return code
+
+
+def follow(client: Log, supervisord: subprocess.Popen[bytes]) -> int:
+    """Show what the client writes until it has ended; return its exit code."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        if supervisord.poll() is not None:
+            raise Failure(f"supervisord did not start; {RUN / 'supervisord.log'} may say more")
+        info = process_info("client")
+        client.show()
+        if info.get("statename") in ("EXITED", "FATAL", "STOPPED") and info["start"]:
+            client.show()
+            return int(info["exitstatus"])
+        time.sleep(0.05)
+    raise Failure(f"the client did not end within {TIMEOUT_S:.0f} s; the logs in {RUN} may say why")
+
+
+def process_info(name: str) -> dict[str, Any]:
+    """What supervisord says of a program; nothing while it can't be asked."""
+    transport = SupervisorTransport(None, None, "unix://supervisor.sock")
+    try:
+        info: Any = ServerProxy("http://127.0.0.1", transport=transport).supervisor.getProcessInfo(name)
+    except (OSError, HTTPException, Error):
+        return {}
+    finally:
+        transport.close()
+    return dict(info)
+
+
+class Log:
+    """A log file, shown from where it ended when this began."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.shown = path.stat().st_size if path.exists() else 0
+
+    def show(self) -> None:
+        """Print what has been added."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            if self.path.stat().st_size < self.shown:  # supervisord has begun a new file
+                self.shown = 0
+            file.seek(self.shown)
+            text = file.read()
+        self.shown += len(text)
+        sys.stdout.write(text.decode("utf-8", "replace"))
+        sys.stdout.flush()
+
+
+def free_port() -> int:
+    """A port that nobody listened at a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def stop(supervisord: subprocess.Popen[bytes]) -> None:
+    """Have supervisord stop its programs, in the reverse order of their start, and itself."""
+    supervisord.terminate()
+    try:
+        supervisord.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        supervisord.kill()  # its programs watch for that
+        supervisord.wait()
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """Let the way out that an interrupt takes serve for other signals as well."""
+    del number, frame
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
