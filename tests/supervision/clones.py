@@ -133,7 +133,7 @@ def environment(**variables: str) -> dict[str, str]:
 def write_environment(folder: Path) -> None:
     """A stand-in for a Python environment: the programs that conf/launch looks for."""
     write_program(folder / "bin" / "python", f'exec "{sys.executable}" "$@"')
-    write_program(folder / "bin" / "actr", "echo generated")
+    write_program(folder / "bin" / "actr", "echo generated >&2")
     stand_in = folder / "broker.py"
     stand_in.write_text(STAND_IN)
     write_program(folder / "bin" / "actrzmq-broker", f'exec "{sys.executable}" "{stand_in}" "$@"')
