@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from string import Template
-
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
-from actrzmq.codegen.model import Method, Module, Project, Root, Service, TypeRef
-from actrzmq.codegen.naming import identifier
+from actrzmq.codegen.model import Method, Module, Project, Reading, Root
+from actrzmq.codegen.references import Imports, References, files_of
+from actrzmq.codegen.services import actor_module, render_actor, render_client
 from actrzmq.codegen.stubs import render_stub
-from actrzmq.codegen.text import Imports, bytes_literal, docstring, header
-from actrzmq.contracts.bundle import CONTRACT_FILE
-from actrzmq.contracts.wellknown import WELL_KNOWN
+from actrzmq.codegen.text import block, bytes_literal, call, docstring, header
 
 PROTOS = "the project's .proto files"
 
@@ -27,13 +23,8 @@ def render(project: Project) -> dict[str, str]:
     if project.local:
         for module in project.local.modules:
             for service in module.services:
-                files[f"{actor_module(service)}.py"] = _actor(project.local, service)
+                files[f"{actor_module(service)}.py"] = render_actor(project.local, service)
     return files
-
-
-def actor_module(service: Service) -> str:
-    """The name of a service's actor module."""
-    return identifier(f"{service.module}_actor")
 
 
 def _package(origin: str, doc: str, body: str = "") -> str:
@@ -51,7 +42,7 @@ def _root(root: Root) -> dict[str, str]:
         files[f"{folder}/{module.name}.py"] = _messages(root, module)
         files[f"{folder}/{module.name}.pyi"] = render_stub(root, module)
         if root.alias and module.services:
-            files[f"{folder}/{module.client}.py"] = _client(root, module)
+            files[f"{folder}/{module.client}.py"] = render_client(root, module)
     # Folders that hold nothing but folders are packages as well.
     for module in root.modules:
         for depth in range(len(root.package), len(module.package)):
@@ -81,11 +72,11 @@ def _bare(file: FileDescriptorProto) -> bytes:
 
 def _messages(root: Root, module: Module) -> str:
     imports = Imports(module.package)
-    files = _files(imports, root)
+    files = files_of(imports, root)
     names = "".join(f'{python} = _types["{name}"]\n' for name, python in module.exposed.items())
     return (
         f"{header(module.path)}{docstring(f'Messages and enums of {module.path}.')}\n\n"
-        f"{_block(imports.lines(relative=True))}"
+        f"{block(imports.lines())}"
         f'DESCRIPTOR, _types = {files}.module("{module.path}", __name__)\n{names}'
     )
 
@@ -93,179 +84,29 @@ def _messages(root: Root, module: Module) -> str:
 def _routes(root: Root) -> str:
     imports = Imports(root.package)
     imports.absolute("actrzmq.runtime", "messages")
-    types = _Types(root, imports)
+    types = References(root, imports)
     rows = []
     for module in root.modules:
         for service in module.services:
-            for method in service.methods:
-                request, response = types.value(method.request), types.value(method.response)
-                rows.append(f'messages.declare({request}, "{method.route_key}", {response})')
+            rows += [_declaration(method, types) for method in service.methods]
         for reading in module.readings:
-            request = types.value(reading.request)
-            if reading.route_key:
-                rows.append(f'messages.name_route({request}, "{reading.route_key}")')
-            if reading.response:
-                rows.append(f"messages.name_response({request}, {types.value(reading.response)})")
-            rows += [f'messages.refuse({request}, "{name}", "{reading.constants}")' for name in reading.refused]
-    return (
-        f"{header(PROTOS)}{docstring('Which method takes which request, and what it answers.')}\n\n"
-        f"{_block(imports.lines(relative=False))}{_block(imports.lines(relative=True))}" + "\n".join(rows) + "\n"
-    )
+            rows += _reading(reading, types)
+    doc = docstring("Which method takes which request, and what it answers.")
+    return f"{header(PROTOS)}{doc}\n\n{block(imports.lines())}" + "\n".join(rows) + "\n"
 
 
-_CLIENT = Template("""
-class ${name}Client(client.ServiceClient):
-    ${doc}
-""")
-
-_CLIENT_METHOD = Template("""
-    async def ${python}(
-        self, req: ${request}, timeout_ms: int = 30000
-    ) -> ${response}:
-        ${doc}
-        return await self._call(${constant}, req, ${response_class}, timeout_ms)
-""")
+def _declaration(method: Method, types: References) -> str:
+    arguments = [types.value(method.request), f'"{method.route_key}"', types.value(method.response)]
+    return call("messages.declare", arguments, 0)
 
 
-def _client(root: Root, module: Module) -> str:
-    imports = Imports(module.package)
-    imports.absolute("typing", "Final")
-    imports.absolute("actrzmq.runtime", "client")
-    hints = Imports(module.package)
-    types = _Types(root, imports, hints)
-    body = "".join(_constants(service) for service in module.services)
-    for service in module.services:
-        doc = docstring(service.doc or f"Calls `{service.full_name}` at one destination.", 4).lstrip()
-        body += "\n" + _CLIENT.substitute(name=service.python, doc=doc)
-        for method in service.methods:
-            body += _CLIENT_METHOD.substitute(
-                python=method.python,
-                constant=method.constant,
-                request=types.hint(method.request),
-                response=types.hint(method.response),
-                response_class=types.value(method.response),
-                doc=docstring(method.doc or f"Calls `{method.route_key}`.", 8).lstrip(),
-            )
-    doc = docstring(f"Calls to the services of {module.path}.")
-    return f"{header(module.path)}{doc}\n\n{_preamble(imports, hints)}{body}"
-
-
-_ACTOR = Template('''
-
-class ${name}Handler(ABC):
-    ${doc}
-${abstract}
-
-class ${name}Dispatcher(Dispatcher):
-    """The routes of `${full_name}`."""
-
-    service = "${full_name}"
-    exported = ${exported}
-${contract}    routes = (
-${routes}    )
-
-
-class ${name}Workload(WorkloadBase):
-    """`${full_name}`, ready to be attached to an `ActrSystem`."""
-
-    def __init__(self, handler: ${name}Handler) -> None:
-        super().__init__(${name}Dispatcher(), handler)
-''')
-
-_HANDLER_METHOD = Template("""
-    @abstractmethod
-    async def ${python}(
-        self, req: ${request}, ctx: Context
-    ) -> ${response}:
-        ${doc}
-""")
-
-
-def _actor(root: Root, service: Service) -> str:
-    imports, hints = Imports(()), Imports(())
-    for package, name in (("abc", "ABC"), ("abc", "abstractmethod"), ("typing", "Final")):
-        imports.absolute(package, name)
-    for name in ("Dispatcher", "Route", "WorkloadBase"):
-        imports.absolute("actrzmq.runtime.workload", name)
-    if service.exported:
-        imports.absolute("pathlib", "Path")
-    if service.methods:
-        hints.absolute("actrzmq.runtime.context", "Context")
-    types = _Types(root, imports, hints)
-    body = _ACTOR.substitute(
-        name=service.python,
-        full_name=service.full_name,
-        doc=docstring(service.doc or f"What `{service.full_name}` does.", 4).lstrip(),
-        abstract="".join(_handler_method(method, types) for method in service.methods),
-        exported=service.exported,
-        contract=f'    contract = Path(__file__).with_name("{CONTRACT_FILE}")\n' if service.exported else "",
-        routes="".join(_route(method, types) for method in service.methods),
-    )
-    doc = docstring(f"The service `{service.full_name}`: subclass its handler, attach its workload.")
-    return f"{header(service.path)}{doc}\n\n{_preamble(imports, hints)}{_constants(service)}{body}"
-
-
-def _handler_method(method: Method, types: _Types) -> str:
-    return _HANDLER_METHOD.substitute(
-        python=method.python,
-        request=types.hint(method.request),
-        response=types.hint(method.response),
-        doc=docstring(method.doc or f"Answers `{method.route_key}`.", 8).lstrip(),
-    )
-
-
-def _route(method: Method, types: _Types) -> str:
-    fields = [method.constant, f'"{method.python}"', types.value(method.request), types.value(method.response)]
-    if method.idempotent:
-        fields.append("idempotent=True")
-    return f"        Route({', '.join(fields)}),\n"
-
-
-def _constants(service: Service) -> str:
-    return "".join(f'{method.constant}: Final = "{method.route_key}"\n' for method in service.methods)
-
-
-def _preamble(imports: Imports, hints: Imports) -> str:
-    """The import statements; those of `hints` are for type checkers only."""
-    hinted = [*hints.lines(relative=False), *hints.lines(relative=True)]
-    if hinted:
-        imports.absolute("typing", "TYPE_CHECKING")
-    guarded = _block(["if TYPE_CHECKING:", *(f"    {line}" for line in hinted)]) if hinted else ""
-    future = "from __future__ import annotations\n\n"
-    return future + _block(imports.lines(relative=False)) + _block(imports.lines(relative=True)) + guarded
-
-
-def _block(lines: Iterable[str]) -> str:
-    text = "\n".join(lines)
-    return f"{text}\n\n" if text else ""
-
-
-def _files(imports: Imports, root: Root) -> str:
-    return imports.module((*root.package, "_descriptors"), "FILES", "_files")
-
-
-class _Types:
-    """How one generated file refers to message types."""
-
-    def __init__(self, root: Root, imports: Imports, hints: Imports | None = None) -> None:
-        self._root = root
-        self._imports = imports
-        self._hints = hints or imports
-
-    def value(self, ref: TypeRef) -> str:
-        """An expression for the class, as it is at run time."""
-        module = self._root.module_of(ref.path)
-        if module is None or ref.attribute is None:
-            # Also well-known types: those of a private pool are other classes than protobuf's modules hold.
-            return f'{_files(self._imports, self._root)}.message("{ref.full_name}")'
-        return f"{self._imports.module(module.package, module.name)}.{ref.attribute}"
-
-    def hint(self, ref: TypeRef) -> str:
-        """The type, for annotations."""
-        module = self._root.module_of(ref.path)
-        if ref.attribute is None or (module is None and ref.path not in WELL_KNOWN):
-            return self._hints.absolute("google.protobuf.message", "Message")
-        if module is None:
-            package, _, name = WELL_KNOWN[ref.path].rpartition(".")
-            return f"{self._hints.absolute(package, name)}.{ref.attribute}"
-        return f"{self._imports.module(module.package, module.name)}.{ref.attribute}"
+def _reading(reading: Reading, types: References) -> list[str]:
+    request = types.value(reading.request)
+    rows = []
+    if reading.route_key:
+        rows.append(call("messages.name_route", [request, f'"{reading.route_key}"'], 0))
+    if reading.response:
+        rows.append(call("messages.name_response", [request, types.value(reading.response)], 0))
+    for name in reading.refused:
+        rows.append(call("messages.refuse", [request, f'"{name}"', f'"{reading.constants}"'], 0))
+    return rows

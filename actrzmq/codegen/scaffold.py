@@ -6,7 +6,7 @@ from string import Template
 
 from actrzmq.codegen.model import Method, Project, Root, Service, TypeRef
 from actrzmq.codegen.naming import IMPORTABLE, identifier
-from actrzmq.codegen.render import actor_module
+from actrzmq.codegen.services import actor_module
 from actrzmq.codegen.text import docstring
 from actrzmq.contracts.wellknown import WELL_KNOWN
 

@@ -19,7 +19,8 @@ from google.protobuf.descriptor_pb2 import (
 
 from actrzmq.codegen.model import Module, Root, TypeRef
 from actrzmq.codegen.naming import is_speakable
-from actrzmq.codegen.text import Imports, docstring, header
+from actrzmq.codegen.references import Imports
+from actrzmq.codegen.text import docstring, header
 from actrzmq.contracts.wellknown import WELL_KNOWN
 
 _SCALARS = {
@@ -62,7 +63,7 @@ class _Stub:
 
     def imports(self) -> list[str]:
         """The import statements for what `body` uses."""
-        return [*self._imports.lines(relative=False), *self._imports.lines(relative=True)]
+        return self._imports.lines()
 
     def body(self) -> list[str]:
         """The declarations."""
