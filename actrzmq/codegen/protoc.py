@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
 
 from actrzmq.codegen.sources import Source
 from actrzmq.errors import ActrConfigError
@@ -24,7 +25,8 @@ def compile_protos(sources: Mapping[str, Source]) -> dict[str, FileDescriptorPro
     """The descriptors of `sources` and of all that they import, by path, imports before importers.
 
     They carry positions and comments. protoc sees copies in a folder of its own, so imports can't lead
-    outside. Raises `ActrConfigError` with file and line of what protoc refuses.
+    outside. Raises `ActrConfigError` with file and line of what protoc refuses, or with the file that Python
+    could not load.
     """
     if not sources:
         return {}
@@ -38,6 +40,7 @@ def compile_protos(sources: Mapping[str, Source]) -> dict[str, FileDescriptorPro
         if found.returncode != 0 or not output.exists():
             raise ActrConfigError(_explain(found.stderr, sources))
         descriptors = FileDescriptorSet.FromString(output.read_bytes())
+    _check_loads(descriptors, sources)
     return {file.name: file for file in descriptors.file}
 
 
@@ -62,6 +65,17 @@ def _run(stage: Path, output: Path, paths: list[str]) -> subprocess.CompletedPro
         )
     except subprocess.TimeoutExpired:
         raise ActrConfigError(f"protoc did not finish {', '.join(paths[:3])}… in {TIMEOUT_S:.0f} s") from None
+
+
+def _check_loads(descriptors: FileDescriptorSet, sources: Mapping[str, Source]) -> None:
+    """Refuse what protoc takes but Python's protobuf does not, such as fields whose JSON names meet in proto2."""
+    pool = DescriptorPool()
+    for file in descriptors.file:
+        try:
+            pool.AddSerializedFile(file.SerializeToString())
+        except TypeError as error:
+            where = sources[file.name].shown if file.name in sources else file.name
+            raise ActrConfigError(f"{where}: protobuf's Python runtime refuses it: {error}") from None
 
 
 def _explain(stderr: str, sources: Mapping[str, Source]) -> str:

@@ -97,6 +97,8 @@ def _routes(root: Root) -> str:
 
 def _declaration(method: Method, types: References) -> str:
     arguments = [types.value(method.request), f'"{method.route_key}"', types.value(method.response)]
+    if method.idempotent:
+        arguments.append("idempotent=True")
     return call("messages.declare", arguments, 0)
 
 

@@ -23,7 +23,7 @@ ${imports}
 logger = logging.getLogger(__name__)
 
 
-class ${name}(${actor}.${name}Handler):
+class ${own}(${actor}.${name}Handler):
 ${methods}""")
 
 _METHOD = Template("""\
@@ -59,6 +59,7 @@ def _scaffold(root: Root, service: Service, generated: str) -> str:
     return _SCAFFOLD.substitute(
         doc=docstring(f"The service `{service.full_name}`. Begun by `actr gen`, which won't touch it again."),
         imports="\n".join([f"from {generated} import {actor}", *sorted(types.imports)]),
+        own=identifier(service.python),
         name=service.python,
         actor=actor,
         methods="\n".join(methods) or "    pass\n",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NoReturn, Protocol, TypeVar
 
 from google.protobuf.message import Message
+from msgspec import Struct
 
 from actrzmq.errors import ActrConfigError
 
@@ -25,24 +26,43 @@ class Request(Protocol[_Response_co]):
     def Response(self) -> type[_Response_co]: ...  # noqa: N802, RUF100  # named like the class that it is
 
 
-_responses: dict[tuple[type[Message], str], type[Message]] = {}
+class _Declared(Struct, frozen=True):
+    response: type[Message]
+    idempotent: bool
+
+
+_declared: dict[tuple[type[Message], str], _Declared] = {}
 # By the names of message and route: for a message whose class comes from another pool than the route's.
-_by_name: dict[tuple[str, str], set[type[Message]]] = {}
+_by_name: dict[tuple[str, str], list[_Declared]] = {}
 
 
-def declare(request: type[Message], route_key: str, response: type[Message]) -> None:
+def declare(request: type[Message], route_key: str, response: type[Message], *, idempotent: bool = False) -> None:
     """Remember that `route_key` takes `request` and answers `response`. Generated code calls this."""
-    _responses[request, route_key] = response
-    _by_name.setdefault((request.DESCRIPTOR.full_name, route_key), set()).add(response)
+    found = _Declared(response, idempotent)
+    _declared[request, route_key] = found
+    alike = _by_name.setdefault((request.DESCRIPTOR.full_name, route_key), [])
+    if found not in alike:
+        alike.append(found)
 
 
 def response_of(request: type[Message], route_key: str) -> type[Message] | None:
     """The response class of `route_key` for this request class, where generated code declared it."""
-    known = _responses.get((request, route_key))
-    if known is not None:
-        return known
-    alike = _by_name.get((request.DESCRIPTOR.full_name, route_key), set())
-    return next(iter(alike)) if len(alike) == 1 else None
+    found = _find(request, route_key)
+    return None if found is None else found.response
+
+
+def is_idempotent(request: type[Message], route_key: str) -> bool:
+    """Whether the contract says that `route_key` may run twice; no, where nothing was declared."""
+    found = _find(request, route_key)
+    return found is not None and found.idempotent
+
+
+def _find(request: type[Message], route_key: str) -> _Declared | None:
+    exact = _declared.get((request, route_key))
+    if exact is not None:
+        return exact
+    alike = _by_name.get((request.DESCRIPTOR.full_name, route_key), [])
+    return alike[0] if len(alike) == 1 else None
 
 
 def name_route(request: type[Message], route_key: str) -> None:

@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 class Project:
     """A project below `folder`."""
 
-    def __init__(self, folder: Path, **files: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def write(self, path: str, text: str) -> Path:
