@@ -35,8 +35,18 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from actrzmq._version import __version__
+
+        click.echo(f"actr {__version__}")
+        ctx.exit()
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="actrzmq", prog_name="actr", message="%(prog)s %(version)s")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+)
 def actr() -> None:
     """Actors on ZeroMQ: generate code, look around, call services.
 
@@ -54,7 +64,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return Exit.INTERRUPTED
     except click.ClickException as error:
         error.show()
-        return Exit.USAGE
+        return error.exit_code
     except ActrRuntimeError as error:
         click.echo(f"actr: {printable(error.message)}", err=True)
         return exit_code_of(error)

@@ -11,7 +11,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from msgspec import Struct
 
 from actrzmq.codegen.build import build_project
-from actrzmq.codegen.locate import IMPORT, Places
+from actrzmq.codegen.locate import IMPORT, IMPORT_OPTION, Places
 from actrzmq.codegen.protoc import compile_protos
 from actrzmq.codegen.render import render
 from actrzmq.codegen.scaffold import scaffolds
@@ -123,14 +123,19 @@ def _contract(
     for path in sorted(exports):
         if path not in sources:
             raise ActrConfigError(f"the manifest exports {path}, but there is no such file")
-        places = Places(descriptors[path], sources[path].shown)
-        for at, imported in enumerate(descriptors[path].dependency):
+        _check_imports(descriptors[path], sources[path], exports)
+    return contract_of(contract_file(path, sources[path].text, descriptors[path]) for path in sorted(exports))
+
+
+def _check_imports(file: FileDescriptorProto, source: Source, exports: frozenset[str]) -> None:
+    places = Places(file, source.shown)
+    for field, imports in ((IMPORT, file.dependency), (IMPORT_OPTION, file.option_dependency)):
+        for at, imported in enumerate(imports):
             if imported not in exports and not imported.startswith(_COMES_WITH_PROTOC):
                 raise ActrConfigError(
-                    f"{places.where(IMPORT, at)}: {path} is exported and imports {imported}, which is not, so "
+                    f"{places.where(field, at)}: {file.name} is exported and imports {imported}, which is not, so "
                     "nobody else could read it; export that file as well"
                 )
-    return contract_of(contract_file(path, sources[path].text, descriptors[path]) for path in sorted(exports))
 
 
 def _shown(path: Path) -> str:

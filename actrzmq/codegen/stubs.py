@@ -7,19 +7,17 @@ goes by a name that the .proto file does not have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
     EnumValueDescriptorProto,
     FieldDescriptorProto,
-    FileDescriptorProto,
 )
 
 from actrzmq.codegen.model import Module, Root, TypeRef
 from actrzmq.codegen.naming import is_speakable
 from actrzmq.codegen.references import Imports
+from actrzmq.codegen.scopes import NameSet, identifiers, names_of, number_constants
 from actrzmq.codegen.text import docstring, header
 from actrzmq.contracts.wellknown import WELL_KNOWN
 
@@ -39,8 +37,6 @@ _INSTEAD = {
     "google.protobuf.ListValue": ("collections.abc", "Iterable"),
 }
 
-_Names = frozenset[str]
-
 
 def render_stub(root: Root, module: Module) -> str:
     """The text of the stub of `module`."""
@@ -56,7 +52,7 @@ class _Stub:
     def __init__(self, root: Root, module: Module) -> None:
         self._root = root
         self._module = module
-        self._taken = frozenset(_identifiers(module.descriptor))
+        self._taken = frozenset(identifiers(module.descriptor))
         self._imports = Imports(module.package)
         self._readings = {reading.request.full_name: reading for reading in module.readings}
         self._aliases: dict[str, str] = {}
@@ -71,7 +67,7 @@ class _Stub:
         prefix = f"{file.package}." if file.package else ""
         lines = [f"DESCRIPTOR: {self._use('google.protobuf.descriptor', 'FileDescriptor')}"]
         for enum in file.enum_type:
-            lines += self._enum(enum, exposed[enum.name], prefix + enum.name, _names_of(file))
+            lines += self._enum(enum, exposed[enum.name], prefix + enum.name, names_of(file))
             lines += [f"{exposed[value.name]}: {self._hint(prefix + enum.name, frozenset())}" for value in enum.value]
         for message in file.message_type:
             lines += self._message(message, exposed[message.name], prefix + message.name)
@@ -81,7 +77,7 @@ class _Stub:
         return [*lines, *(f"{alias} = {name}" for name, alias in self._aliases.items())]
 
     def _message(self, message: DescriptorProto, name: str, full_name: str) -> list[str]:
-        names = _names_of(message)
+        names = names_of(message)
         maps = {f".{full_name}.{nested.name}": nested for nested in message.nested_type if nested.options.map_entry}
         lines = []
         for enum in filter(_is_said, message.enum_type):
@@ -89,9 +85,7 @@ class _Stub:
         for nested in filter(_is_said, message.nested_type):
             lines += self._message(nested, nested.name, f"{full_name}.{nested.name}")
         lines += self._enum_values(message, full_name, names)
-        lines += [
-            f"{constant}: {self._class_variable(self._builtin('int'))}" for constant in _number_constants(message)
-        ]
+        lines += [f"{constant}: {self._class_variable(self._builtin('int'))}" for constant in number_constants(message)]
         lines += [f"{field.name}: {self._extension()}" for field in filter(_is_said, message.extension)]
         lines += [f"{field.name}: {self._attribute(field, maps, names)}" for field in filter(_is_said, message.field)]
         lines += self._reading(full_name, names)
@@ -99,7 +93,7 @@ class _Stub:
         base = self._use("google.protobuf.message", "Message")
         return ["", f"class {name}({base}):", *_indent(lines)]
 
-    def _enum(self, enum: EnumDescriptorProto, name: str, full_name: str, around: _Names) -> list[str]:
+    def _enum(self, enum: EnumDescriptorProto, name: str, full_name: str, around: NameSet) -> list[str]:
         names = frozenset(value.name for value in enum.value)
         meta = self._use("google.protobuf.internal.enum_type_wrapper", "EnumTypeWrapper")
         lines = [
@@ -108,14 +102,14 @@ class _Stub:
         ]
         return ["", f"class {name}({self._builtin('int')}, metaclass={meta}):", *_indent(lines or ["..."])]
 
-    def _enum_values(self, message: DescriptorProto, full_name: str, names: _Names) -> list[str]:
+    def _enum_values(self, message: DescriptorProto, full_name: str, names: NameSet) -> list[str]:
         return [
             f"{value.name}: {self._class_variable(self._hint(f'{full_name}.{enum.name}', names))}"
             for enum in message.enum_type
             for value in filter(_is_said, enum.value)
         ]
 
-    def _reading(self, full_name: str, names: _Names) -> list[str]:
+    def _reading(self, full_name: str, names: NameSet) -> list[str]:
         reading = self._readings.get(full_name)
         lines = []
         if reading is not None and reading.route_key:
@@ -126,7 +120,7 @@ class _Stub:
             lines.append(f"Response: {self._class_variable(f'{kind}[{response}]')}")
         return lines
 
-    def _constructor(self, message: DescriptorProto, maps: dict[str, DescriptorProto], names: _Names) -> str:
+    def _constructor(self, message: DescriptorProto, maps: dict[str, DescriptorProto], names: NameSet) -> str:
         own = "self"
         while own in names:
             own += "_"
@@ -143,7 +137,7 @@ class _Stub:
         listed = f", {star}{', '.join(parameters)}" if parameters else ""
         return f"def __init__({own}{listed}) -> None: ..."
 
-    def _attribute(self, field: FieldDescriptorProto, maps: dict[str, DescriptorProto], names: _Names) -> str:
+    def _attribute(self, field: FieldDescriptorProto, maps: dict[str, DescriptorProto], names: NameSet) -> str:
         if field.type_name in maps:
             key, value = maps[field.type_name].field
             kind = "MessageMap" if _is_message(value) else "ScalarMap"
@@ -154,7 +148,7 @@ class _Stub:
         kind = "RepeatedCompositeFieldContainer" if _is_message(field) else "RepeatedScalarFieldContainer"
         return f"{self._use(_CONTAINERS, kind)}[{one}]"
 
-    def _argument(self, field: FieldDescriptorProto, maps: dict[str, DescriptorProto], names: _Names) -> str:
+    def _argument(self, field: FieldDescriptorProto, maps: dict[str, DescriptorProto], names: NameSet) -> str:
         if field.type_name in maps:
             key, value = maps[field.type_name].field
             return f"{self._mapping()}[{self._one(key, names)}, {self._one(value, names)}]"
@@ -170,13 +164,13 @@ class _Stub:
             return f"{self._use('collections.abc', 'Iterable')}[{one}]"
         return one
 
-    def _one(self, field: FieldDescriptorProto, names: _Names) -> str:
+    def _one(self, field: FieldDescriptorProto, names: NameSet) -> str:
         """The type of one value of `field`."""
         if field.type_name:
             return self._hint(field.type_name.removeprefix("."), names)
         return self._builtin(_SCALARS.get(field.type, "int"))
 
-    def _hint(self, full_name: str, names: _Names) -> str:
+    def _hint(self, full_name: str, names: NameSet) -> str:
         """A message or enum, as said in a class that defines `names`."""
         ref = self._root.types[full_name]
         module = self._root.module_of(ref.path)
@@ -189,7 +183,7 @@ class _Stub:
             return f"{self._imports.module(module.package, module.name, self._free(module.name))}.{ref.attribute}"
         return self._own(ref, names)
 
-    def _own(self, ref: TypeRef, names: _Names) -> str:
+    def _own(self, ref: TypeRef, names: NameSet) -> str:
         head, dot, rest = (ref.attribute or "").partition(".")
         if head in names:
             # A field, say, has the name of this type, and in the class body stands for it.
@@ -225,35 +219,6 @@ def _is_said(declared: DescriptorProto | EnumDescriptorProto | FieldDescriptorPr
 
 def _is_message(field: FieldDescriptorProto) -> bool:
     return field.type in (FieldDescriptorProto.TYPE_MESSAGE, FieldDescriptorProto.TYPE_GROUP)
-
-
-def _number_constants(message: DescriptorProto) -> list[str]:
-    fields = (*message.field, *message.extension)
-    constants = dict.fromkeys(f"{field.name.upper()}_FIELD_NUMBER" for field in fields)
-    return [name for name in constants if is_speakable(name) and name not in _names_of(message)]
-
-
-def _names_of(scope: DescriptorProto | FileDescriptorProto) -> _Names:
-    """The names that `scope` defines."""
-    types = scope.message_type if isinstance(scope, FileDescriptorProto) else scope.nested_type
-    fields = () if isinstance(scope, FileDescriptorProto) else scope.field
-    values = (value.name for enum in scope.enum_type for value in enum.value)
-    declared = (*types, *scope.enum_type, *scope.extension, *fields)
-    return frozenset((*(each.name for each in declared), *values))
-
-
-def _identifiers(file: FileDescriptorProto) -> Iterator[str]:
-    """Every name that the stub of `file` may define, in any scope."""
-    pending: list[DescriptorProto | FileDescriptorProto] = [file]
-    while pending:
-        scope = pending.pop()
-        yield from _names_of(scope)
-        if isinstance(scope, FileDescriptorProto):
-            yield from (f"{extension.name.upper()}_FIELD_NUMBER" for extension in scope.extension)
-            pending += scope.message_type
-        else:
-            yield from _number_constants(scope)
-            pending += scope.nested_type
 
 
 def _indent(lines: list[str]) -> list[str]:

@@ -117,6 +117,12 @@ def test_an_unknown_command_exits_2_and_help_shows_an_example(project: Project) 
         assert "actr gen --input protos --output generated --language python" in found.stdout
 
 
+def test_the_version_is_shown_without_an_installed_package(project: Project) -> None:
+    found = actr(project, "--version")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout.startswith("actr ")
+
+
 def test_help_imports_no_command(project: Project) -> None:
     code = (
         "import sys\nfrom actrzmq.cli.main import run\nrun(['--help'])\n"

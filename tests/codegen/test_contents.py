@@ -299,6 +299,22 @@ def test_an_export_that_imports_what_is_not_exported_is_refused_with_file_and_li
     project.gen(exports=("local/a.proto", "local/common.proto"))
 
 
+def test_an_import_for_options_alone_has_to_be_exported_as_well(project: Project) -> None:
+    project.write(
+        "protos/local/notes.proto",
+        'edition = "2024"; import "google/protobuf/descriptor.proto"; '
+        "extend google.protobuf.MessageOptions { string note = 50009; }",
+    )
+    project.write(
+        "protos/local/a.proto",
+        'edition = "2024";\nimport option "notes.proto";\nmessage A { option (note) = "n"; }\n',
+    )
+    with pytest.raises(ActrConfigError, match=r"a\.proto:2: a\.proto is exported and imports notes\.proto"):
+        project.gen(exports=("local/a.proto",))
+    project.gen(exports=("local/a.proto", "local/notes.proto"))
+    assert project.run("from generated.local import a_pb2; print(a_pb2.A().ByteSize())") == "0\n"
+
+
 def test_two_exports_of_one_base_name_are_refused(project: Project) -> None:
     for folder in ("x", "y"):
         project.write(f"protos/local/{folder}/a.proto", f'syntax = "proto3"; package {folder}; message A {{}}')
