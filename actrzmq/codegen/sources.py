@@ -54,7 +54,7 @@ def read_sources(root: Path, shown: str, leave_out: frozenset[Path] = frozenset(
 
 
 def _walk(root: Path, shown: str, leave_out: frozenset[Path]) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=_raise):
         here = Path(folder)
         folders[:] = sorted(name for name in folders if name[0] != "." and here / name not in leave_out)
         names = sorted(name for name in files if name[0] != "." and name.endswith(".proto"))
@@ -65,6 +65,10 @@ def _walk(root: Path, shown: str, leave_out: frozenset[Path]) -> Iterator[Path]:
                     f"{where!r} is a symbolic link, which may lead out of the project; put the file itself there"
                 )
         yield from (here / name for name in names)
+
+
+def _raise(error: OSError) -> None:
+    raise ActrConfigError(f"{error.filename} can't be read: {error.strerror}")
 
 
 def _read(file: Path, where: str) -> bytes:

@@ -99,18 +99,33 @@ def _message(message: DescriptorProto, scope: str, parent: FeatureSet) -> Canoni
         reserved_names=[{"name": name} for name in sorted(message.reserved_name)],
         extensions=_extensions(message.extension, features),
         message_set=message.options.message_set_wire_format,
-        not_a_map_entry=_looks_like_a_map_entry(message),
+        not_maps=_posing_as_maps(message, scope),
     )
 
 
-def _looks_like_a_map_entry(message: DescriptorProto) -> bool:
-    """Whether `message` would read as the entry of a map, but is not: of equal keys a map keeps the last."""
-    return (
-        not message.options.map_entry
-        and message.name.endswith("Entry")
-        and [(field.number, field.name) for field in sorted(message.field, key=lambda field: field.number)]
-        == [(1, "key"), (2, "value")]
+def _posing_as_maps(message: DescriptorProto, scope: str) -> list[str]:
+    """Repeated fields that read exactly like a map but are none: of equal keys a map keeps the last.
+
+    Maps are common and have no key of their own, so these rare fields have one.
+    """
+    entries = {f"{scope}.{nested.name}": nested for nested in message.nested_type if not nested.options.map_entry}
+    return sorted(
+        field.name
+        for field in message.field
+        if edition.is_repeated(field)
+        and field.type_name == f"{scope}.{_entry_name(field.name)}"
+        and field.type_name in entries
+        and _members(entries[field.type_name]) == [(1, "key"), (2, "value")]
     )
+
+
+def _entry_name(field: str) -> str:
+    """What protoc calls the entries of the map `field`."""
+    return "".join(part[:1].upper() + part[1:] for part in field.split("_")) + "Entry"
+
+
+def _members(message: DescriptorProto) -> list[tuple[int, str]]:
+    return sorted((field.number, field.name) for field in message.field)
 
 
 def _field(field: FieldDescriptorProto, features: FeatureSet) -> Canonical:

@@ -163,6 +163,20 @@ def test_a_plain_map_has_no_key_beyond_those_of_its_entry() -> None:
     assert list(entry) == ["name", "fields"]
 
 
+def test_an_ordinary_message_called_entry_has_no_key_beyond_the_listed_ones() -> None:
+    text = """
+        syntax = "proto3";
+        message CacheEntry { string key = 1; string value = 2; }
+        message A {
+          message Entry { string key = 1; string value = 2; }
+          repeated Entry all = 1;
+          repeated CacheEntry b = 2;
+        }
+    """
+    for message in canonical_file(compiled(a=text)["a.proto"])["messages"]:
+        assert set(message) <= {"name", "fields", "nested_messages"}
+
+
 CHANGES = {
     "a map is not a list of entries": (
         proto3,
