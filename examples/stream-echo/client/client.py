@@ -143,11 +143,10 @@ async def start(node: ActrNode, deadline: float) -> ActrRef:
     try:
         async with asyncio.timeout_at(deadline):
             ref = await node.start()
+        remaining = max(0.0, deadline - asyncio.get_running_loop().time())
+        await ref.discover(SERVER_TYPE, timeout_ms=round(remaining * 1000))
     except (TimeoutError, ActrTransportError):
         raise Failure("no broker; start it with `actrzmq-broker`, or say where it is in ACTRZMQ_BROKER", 3) from None
-    remaining = deadline - asyncio.get_running_loop().time()
-    try:
-        await ref.discover(SERVER_TYPE, timeout_ms=max(0, round(remaining * 1000)))
     except ActrNotFound as error:
         raise Failure(str(error), 4) from None
     return ref

@@ -18,6 +18,7 @@ class StreamServer(StreamServerHandler):
 
     async def register_stream(self, req: RegisterStreamRequest, ctx: Context) -> RegisterStreamResponse:
         caller = ctx.caller_id()
+        assert caller is not None  # only a call from this very process has no caller
 
         async def _send_stream_messages() -> None:
             for i in range(1, req.message_count + 1):
