@@ -1,0 +1,60 @@
+"""What both halves of a stream's channel have in common: its life, and frames in bulk.
+
+A channel's life is the same at both ends::
+
+    OPEN ──END──▶ ENDING ──DONE──▶ COMPLETED
+      │ ╲           │
+      │  ╲──DONE────┼────────────▶ COMPLETED
+      └───RESET─────┴────────────▶ RESET
+
+The sender is ENDING once its user has sent the last frame, and COMPLETED once the receiver has acknowledged the End.
+The receiver is ENDING once it has been told how many frames there are, and COMPLETED when the last of them is done.
+RESET is every other end. A channel is over only once: what comes after that changes nothing.
+
+DONE while OPEN is the sender's alone: its receiver has cancelled, but had completed all that was sent. Nothing is
+missing anywhere, so it is no failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any
+
+from actrzmq.wire.messages import DataStream, Metadata
+
+
+class State(Enum):
+    """Where a channel stands."""
+
+    OPEN = auto()
+    ENDING = auto()
+    COMPLETED = auto()
+    RESET = auto()
+
+
+class Step(Enum):
+    """What moves it on."""
+
+    END = auto()
+    DONE = auto()
+    RESET = auto()
+
+
+NEXT: dict[tuple[State, Step], State] = {
+    (State.OPEN, Step.END): State.ENDING,
+    (State.OPEN, Step.DONE): State.COMPLETED,
+    (State.OPEN, Step.RESET): State.RESET,
+    (State.ENDING, Step.DONE): State.COMPLETED,
+    (State.ENDING, Step.RESET): State.RESET,
+}
+"""The table above. A step that is not in it leaves the channel as it is."""
+
+OVER = frozenset({State.COMPLETED, State.RESET})
+
+# The fields of many frames are read with `map` over the slots themselves: 20 ns a frame, where the methods of
+# `DataStream` take 65.
+_slots: Any = DataStream.__base__
+stream_id_of: Callable[[DataStream], str] = _slots.stream_id.__get__
+payload_of: Callable[[DataStream], bytes] = _slots.payload.__get__
+metadata_of: Callable[[DataStream], Metadata | None] = _slots.metadata.__get__

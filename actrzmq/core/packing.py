@@ -1,0 +1,103 @@
+"""Frames into the messages that carry them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from actrzmq.core.channel import metadata_of, payload_of
+from actrzmq.wire.codec import BATCH_BYTES, BATCH_ENVELOPES, LARGE_BYTES, LARGE_PER_MESSAGE, without_payload
+from actrzmq.wire.messages import Channel, DataStream, End, Frames, Metadata
+
+MESSAGE_BYTES = 64
+"""What `Frames` takes beside its frames, at most."""
+FRAME_BYTES = 32
+"""What a frame takes beside its stream id, payload and metadata, at most."""
+CHARACTER_BYTES = 4
+"""What a character takes in UTF-8, at most."""
+
+
+class Parcel(NamedTuple):
+    """One message, and the large payloads to be sent beside it.
+
+    `size` estimates, from above, the bytes of the message without `payloads`. It has the frames from number `first` up
+    to but not including `end`, whose payloads have `payload_bytes` in all, large ones included.
+    """
+
+    message: Frames | End
+    payloads: tuple[bytes, ...]
+    size: int
+    first: int
+    end: int
+    payload_bytes: int
+
+
+def pack(channel: Channel, stream_id: str, first: int, frames: list[DataStream], dropped: int) -> list[Parcel]:
+    """Parcels for `frames`, numbered from `first`, each within the limits of one message."""
+    frame_bytes = FRAME_BYTES + CHARACTER_BYTES * len(stream_id)
+    parcels = []
+    for start in range(0, len(frames), BATCH_ENVELOPES):
+        chunk = frames[start : start + BATCH_ENVELOPES]
+        sizes = list(map(len, map(payload_of, chunk)))
+        payload_bytes = sum(sizes)
+        size = MESSAGE_BYTES + payload_bytes + frame_bytes * len(chunk)
+        number = first + start
+        if size <= BATCH_BYTES and max(sizes) < LARGE_BYTES and not any(map(metadata_of, chunk)):
+            message = Frames(channel, number, chunk, (), dropped)
+            parcels.append(Parcel(message, (), size, number, number + len(chunk), payload_bytes))
+        else:
+            parcels += _pack_one_by_one(channel, number, chunk, sizes, frame_bytes, dropped)
+    return parcels
+
+
+def _pack_one_by_one(
+    channel: Channel, first: int, frames: list[DataStream], sizes: list[int], frame_bytes: int, dropped: int
+) -> list[Parcel]:
+    parcels = []
+    open = _OpenParcel(first)
+    for frame, payload_bytes in zip(frames, sizes, strict=True):
+        is_large = payload_bytes >= LARGE_BYTES
+        size = frame_bytes + _metadata_bytes(metadata_of(frame)) + (0 if is_large else payload_bytes)
+        if not open.has_room(size, is_large):
+            parcels.append(open.close(channel, dropped))
+            open = _OpenParcel(open.first + len(open.frames))
+        open.add(frame, payload_bytes, size, is_large)
+    parcels.append(open.close(channel, dropped))
+    return parcels
+
+
+class _OpenParcel:
+    """A parcel that frames are being put into."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.frames: list[DataStream] = []
+        self._large: list[int] = []
+        self._payloads: list[bytes] = []
+        self._size = MESSAGE_BYTES
+        self._payload_bytes = 0
+
+    def has_room(self, size: int, is_large: bool) -> bool:
+        """Does one more frame fit? The first always does."""
+        if not self.frames:
+            return True
+        return self._size + size <= BATCH_BYTES and not (is_large and len(self._payloads) >= LARGE_PER_MESSAGE)
+
+    def add(self, frame: DataStream, payload_bytes: int, size: int, is_large: bool) -> None:
+        if is_large:
+            self._large.append(len(self.frames))
+            self._payloads.append(frame.payload())
+            frame = without_payload(frame)
+        self.frames.append(frame)
+        self._size += size
+        self._payload_bytes += payload_bytes
+
+    def close(self, channel: Channel, dropped: int) -> Parcel:
+        message = Frames(channel, self.first, self.frames, tuple(self._large), dropped)
+        end = self.first + len(self.frames)
+        return Parcel(message, tuple(self._payloads), self._size, self.first, end, self._payload_bytes)
+
+
+def _metadata_bytes(metadata: Metadata | None) -> int:
+    if not metadata:
+        return 0
+    return sum(CHARACTER_BYTES * (len(key) + len(value)) + 8 for key, value in metadata.items())
