@@ -392,6 +392,8 @@ class BrokerCore:
             self._announce(node, None)
         for query in list(node.watches):
             self._unwatch(node, query)  # it watches anew what it still wants
+        for other in node.routes.values():
+            self._introduce(other, node)  # what was said on the old connection may be lost
         self._introduce_listed(node)
         self._say_back(node, {other.id.serial for other in node.routes.values()})
 
@@ -471,15 +473,18 @@ class BrokerCore:
             return Reason.NOT_YET
         if len(to) != len(target.address):
             return Reason.UNKNOWN
-        to_target, to_sender = target.allows(sender.id), sender.allows(target.id)
-        if not (to_target or to_sender):
+        if not (target.allows(sender.id) or sender.allows(target.id)):
             return Reason.DENIED
         sender.routes[target.address] = target
         target.routes[sender.address] = sender
-        self._say(target.peer, Introduce(sender.id, may_call=to_target, may_stream=to_target))
+        self._introduce(sender, target)
         if sender is not target:
-            self._say(sender.peer, Introduce(target.id, may_call=to_sender, may_stream=to_sender))
+            self._introduce(target, sender)
         return target
+
+    def _introduce(self, node: Node, to: Node) -> None:
+        allowed = to.allows(node.id)
+        self._say(to.peer, Introduce(node.id, may_call=allowed, may_stream=allowed))
 
     # finding and watching
 

@@ -1,0 +1,87 @@
+"""The caller's half: calls that wait for a reply, and what has been settled.
+
+A call ends exactly once: with its Reply, with an error that says whether it may have run, or because its caller gave
+up. It stays here until then, so that it can be said again after a broken connection; from then on its id is *settled*,
+and rides to the callee in the next batch, which forgets it. (After RIFL: Lee et al., SOSP 2015.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from actrzmq.wire.messages import Call, CallId
+
+CALL_BYTES = 64
+"""What an open call counts beside its body."""
+
+
+class OpenCall(Struct, eq=False, gc=True):
+    """One call that waits. `waiter` belongs to the shell: it is handed back with the outcome."""
+
+    peer: Any
+    """The `Peer` it was made to."""
+    call: Call
+    deadline: int
+    started: int
+    waiter: Any
+    sent: int = 0
+    """How often it went out."""
+    rejected: int = 0
+    """How often it came back unrun."""
+
+    @property
+    def size(self) -> int:
+        """What it counts against the limit of its destination."""
+        return len(self.call.body) + CALL_BYTES
+
+
+class OpenCalls:
+    """The calls of this node to one other."""
+
+    def __init__(self) -> None:
+        self._open: dict[CallId, OpenCall] = {}
+        self._last = 0
+        self.bytes = 0
+        self.settled: list[CallId] = []
+        """Ids that the callee has not been told of yet."""
+
+    def next_id(self) -> CallId:
+        """The id of the next call."""
+        self._last += 1
+        return CallId(self._last)
+
+    def add(self, call: OpenCall) -> None:
+        """From now on `call` waits."""
+        self._open[call.call.id] = call
+        self.bytes += call.size
+
+    def get(self, id: CallId) -> OpenCall | None:
+        """The call of that id, if it still waits."""
+        return self._open.get(id)
+
+    def settle(self, id: CallId) -> OpenCall | None:
+        """Take the call out, for good; None if it no longer waits."""
+        call = self._open.pop(id, None)
+        if call is not None:
+            self.bytes -= call.size
+            self.settled.append(id)
+        return call
+
+    def take_settled(self) -> list[CallId]:
+        """The ids to tell the callee, once."""
+        settled, self.settled = self.settled, []
+        return settled
+
+    def waiting(self) -> list[OpenCall]:
+        """All that wait, in order of their ids."""
+        return list(self._open.values())
+
+    @property
+    def upto(self) -> int:
+        """The highest id given out."""
+        return self._last
+
+    def __len__(self) -> int:
+        return len(self._open)

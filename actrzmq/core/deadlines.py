@@ -1,0 +1,52 @@
+"""Many deadlines, few timers."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from heapq import heappop, heappush
+from typing import Generic, TypeVar
+
+BUCKET = 20
+"""Deadlines are kept by buckets of this many milliseconds, and fire at their bucket's end."""
+
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+class Deadlines(Generic[_Key]):
+    """When each key is due. Adding and removing cost the same however many there are.
+
+    A heap with lazy removal keeps what was removed until its time comes: 30 s of finished calls. Buckets keep nothing.
+    """
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, set[_Key]] = {}
+        self._order: list[int] = []
+
+    def add(self, key: _Key, at: int) -> None:
+        """`key` is due at `at`."""
+        number = at // BUCKET
+        bucket = self._buckets.get(number)
+        if bucket is None:
+            bucket = self._buckets[number] = set()
+            heappush(self._order, number)
+        bucket.add(key)
+
+    def remove(self, key: _Key, at: int) -> None:
+        """`key`, which was due at `at`, is no longer; nothing happens if it has fired."""
+        bucket = self._buckets.get(at // BUCKET)
+        if bucket is not None:
+            bucket.discard(key)
+
+    def due(self, now: int) -> list[_Key]:
+        """Remove and return the keys of all buckets that have ended."""
+        due: list[_Key] = []
+        while self._order and (self._order[0] + 1) * BUCKET <= now:
+            due.extend(self._buckets.pop(heappop(self._order)))
+        return due
+
+    def next_deadline(self) -> int | None:
+        """When the first bucket ends; one whose keys are all gone costs a look and no more."""
+        return (self._order[0] + 1) * BUCKET if self._order else None
+
+    def __len__(self) -> int:
+        return sum(map(len, self._buckets.values()))

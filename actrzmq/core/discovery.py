@@ -1,0 +1,224 @@
+"""The asker's half of discovery: questions to the broker, and topics watched.
+
+A question that may wait is a watch that ends with the first instance. So there is one way of waiting, and it outlives
+a restart of the broker: watches are said again at every registration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from actrzmq.core.deadlines import Deadlines
+from actrzmq.core.turn import Turn
+from actrzmq.errors import ActrNotFound, ActrRuntimeError, ActrTransportError
+from actrzmq.identity import ActrId, ActrType, Serial
+from actrzmq.wire.messages import (
+    Changed,
+    Discover,
+    Found,
+    Instance,
+    NotFound,
+    NotYet,
+    Reason,
+    ToBroker,
+    Unwatch,
+    Watch,
+    Watching,
+)
+
+ANSWER_WITHIN = 5_000
+"""Milliseconds that the broker has for an answer, beside what the caller would wait for an instance."""
+
+
+class Change(Struct, frozen=True):
+    """One step of a watched topic: `up`, or down with the reason."""
+
+    id: ActrId
+    is_up: bool
+    reason: str = ""
+
+
+class _Ask(Struct):
+    ask: Discover
+    waiter: Any
+    wait_until: int
+    """Until when a missing instance is waited for; 0: not at all."""
+    deadline: int
+    is_waiting: bool = False
+
+
+class Watched(Struct, eq=False):
+    """A topic that somebody watches. `instances` is what is up now; `sink` (the shell's) gets every Change."""
+
+    query: int
+    watch: Watch
+    sink: Any
+    instances: dict[Serial, Instance] = {}
+    version: int = 0
+    is_stale: bool = True
+    """True until a snapshot has come on the present registration."""
+
+
+class Discovery:
+    """Open questions and watches of one node."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._asks: dict[int, _Ask] = {}
+        self._watched: dict[int, Watched] = {}
+        self._deadlines: Deadlines[int] = Deadlines()
+
+    # verbs
+
+    def discover(
+        self, type: ActrType | None, name: str, *, all: bool, timeout: int, waiter: Any, now: int
+    ) -> tuple[int, ToBroker]:
+        """Ask for one instance, or `all`; `waiter` gets a tuple of `Instance`, or the error."""
+        query = self._next()
+        ask = Discover(query, type, name, all)
+        deadline = now + timeout + ANSWER_WITHIN
+        self._asks[query] = _Ask(ask, waiter, now + timeout if timeout else 0, deadline)
+        self._deadlines.add(query, now + timeout if timeout else deadline)
+        return query, ask
+
+    def cancel(self, query: int) -> list[ToBroker]:
+        """Nobody waits for that answer any more."""
+        ask = self._asks.pop(query, None)
+        return [Unwatch(query)] if ask is not None and ask.is_waiting else []
+
+    def watch(self, type: ActrType | None, name: str, sink: Any) -> tuple[Watched, ToBroker]:
+        """Watch a topic until `unwatch`."""
+        query = self._next()
+        watch = Watch(query, type, name)
+        watched = self._watched[query] = Watched(query, watch, sink)
+        return watched, watch
+
+    def unwatch(self, watched: Watched) -> list[ToBroker]:
+        """Stop watching."""
+        return [Unwatch(watched.query)] if self._watched.pop(watched.query, None) else []
+
+    # events
+
+    def answered(self, answer: Found | NotFound | NotYet, lease: int, turn: Turn, now: int) -> list[ToBroker]:
+        """The broker's answer to a question."""
+        ask = self._asks.get(answer.query)
+        if ask is None:
+            return []
+        if isinstance(answer, Found):
+            del self._asks[answer.query]
+            turn.resolve.append((ask.waiter, answer.instances))
+            return []
+        if isinstance(answer, NotYet) and not ask.wait_until:
+            # Nobody is there since the broker restarted, which is not the caller's business: one lease tells.
+            ask.wait_until = ask.deadline = now + lease
+            self._deadlines.add(answer.query, ask.deadline)
+        if ask.wait_until > now:
+            ask.is_waiting = True
+            return [Watch(answer.query, ask.ask.type, ask.ask.name)]
+        del self._asks[answer.query]
+        turn.resolve.append((ask.waiter, _nobody(ask.ask, answer.hidden if isinstance(answer, NotFound) else 0)))
+        return []
+
+    def snapshot(self, snapshot: Watching, turn: Turn) -> list[ToBroker]:
+        """All that is up at this moment."""
+        ask = self._asks.get(snapshot.query)
+        if ask is not None:
+            return self._found(ask, snapshot.instances, turn) if snapshot.instances else []
+        watched = self._watched.get(snapshot.query)
+        if watched is None:
+            return [Unwatch(snapshot.query)]
+        fresh = {instance.id.serial: instance for instance in snapshot.instances}
+        for serial, gone in watched.instances.items():
+            if serial not in fresh:
+                _tell(turn, watched, Change(gone.id, False, Reason.UNKNOWN.name))
+        for serial, new in fresh.items():
+            if serial not in watched.instances:
+                _tell(turn, watched, Change(new.id, True))
+        watched.instances, watched.version, watched.is_stale = fresh, snapshot.version, False
+        return []
+
+    def changed(self, change: Changed, turn: Turn) -> list[ToBroker]:
+        """One instance is up or down."""
+        ask = self._asks.get(change.query)
+        if ask is not None:
+            return self._found(ask, (change.instance,), turn) if change.reason is None else []
+        watched = self._watched.get(change.query)
+        if watched is None or watched.is_stale:
+            return []
+        if change.version != watched.version + 1:
+            watched.is_stale = True
+            return [watched.watch]  # a gap: ask for a new snapshot
+        watched.version = change.version
+        serial = change.instance.id.serial
+        if change.reason is None:
+            is_new = serial not in watched.instances
+            watched.instances[serial] = change.instance
+            if is_new:
+                _tell(turn, watched, Change(change.instance.id, True))
+        elif watched.instances.pop(serial, None) is not None:
+            _tell(turn, watched, Change(change.instance.id, False, change.reason.name))
+        return []
+
+    def again(self) -> Iterator[ToBroker]:
+        """After a registration: everything that is open, once more."""
+        for ask in self._asks.values():
+            ask.is_waiting = False
+            yield ask.ask
+        for watched in self._watched.values():
+            watched.is_stale = True
+            yield watched.watch
+
+    def fail_all(self, error: ActrRuntimeError, turn: Turn) -> None:
+        """The node stops: every question ends with `error`."""
+        asks, self._asks = self._asks, {}
+        turn.resolve.extend((ask.waiter, error) for ask in asks.values())
+
+    # time
+
+    def tick(self, turn: Turn, now: int) -> list[ToBroker]:
+        """End the questions whose time is up."""
+        said: list[ToBroker] = []
+        for query in self._deadlines.due(now):
+            ask = self._asks.get(query)
+            if ask is None:
+                continue
+            if not ask.is_waiting and now < ask.deadline:
+                self._deadlines.add(query, ask.deadline)  # the broker has not answered yet: that is another matter
+                continue
+            del self._asks[query]
+            error = _nobody(ask.ask, 0) if ask.is_waiting else _no_answer()
+            turn.resolve.append((ask.waiter, error))
+            said += [Unwatch(query)] if ask.is_waiting else []
+        return said
+
+    def next_deadline(self) -> int | None:
+        """When `tick` has something to look at."""
+        return self._deadlines.next_deadline()
+
+    def _found(self, ask: _Ask, instances: tuple[Instance, ...], turn: Turn) -> list[ToBroker]:
+        del self._asks[ask.ask.query]
+        turn.resolve.append((ask.waiter, instances))
+        return [Unwatch(ask.ask.query)]
+
+    def _next(self) -> int:
+        self._last += 1
+        return self._last
+
+
+def _tell(turn: Turn, watched: Watched, change: Change) -> None:
+    if watched.sink is not None:
+        turn.resolve.append((watched.sink, change))
+
+
+def _nobody(ask: Discover, hidden: int) -> ActrNotFound:
+    what = f"no live node of type {ask.type}" if ask.type else f"no live node that publishes {ask.name!r}"
+    if hidden:
+        return ActrNotFound(f"{what} takes new work: {hidden} are stopping or do not respond; try again later")
+    return ActrNotFound(f"{what}; is its process running, and does it use the same broker?")
+
+
+def _no_answer() -> ActrTransportError:
+    return ActrTransportError("the broker does not answer; is actrzmq-broker running at this address?")

@@ -1,0 +1,47 @@
+"""One run of a handler."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Any
+
+from msgspec import Struct
+
+from actrzmq.wire.messages import Call, CallId, Reply, Tell
+
+
+class State(Enum):
+    """queued → running → done; what is cancelled while queued goes straight to done."""
+
+    QUEUED = auto()
+    RUNNING = auto()
+    DONE = auto()
+
+
+class Execution(Struct, eq=False):
+    """A call or tell that this node has accepted."""
+
+    peer: Any
+    """The `Peer` that asked."""
+    request: Call | Tell
+    deadline: int
+    accepted: int
+    state: State = State.QUEUED
+    reply: Reply | None = None
+    """What was answered, kept for a repeat; None when running, or when the body was let go to save memory."""
+    is_forgotten: bool = False
+    """Nobody waits for the outcome any more."""
+    is_extra: bool = False
+    """Admitted beyond the limit, since a caller up its chain waits in this very node."""
+    task: Any = None
+    """Belongs to the shell: what it runs the handler in."""
+
+    @property
+    def id(self) -> CallId:
+        """The caller's number for it; 0 for a tell."""
+        return self.request.id if type(self.request) is Call else CallId(0)
+
+    @property
+    def size(self) -> int:
+        """What it counts in the queue."""
+        return len(self.request.body) + 64

@@ -1,0 +1,67 @@
+"""What a node wants to say to one destination, gathered into batches."""
+
+from __future__ import annotations
+
+from msgspec import Struct, structs
+
+from actrzmq.wire.codec import BATCH_BYTES, BATCH_ENVELOPES, LARGE_BYTES, LARGE_PER_MESSAGE
+from actrzmq.wire.messages import Between, Call, CallId, Reply, Tell, ToBroker
+
+ENVELOPE_BYTES = 48
+"""What an envelope takes beside its body and names; a guess that errs on the safe side."""
+
+
+class Parcel(Struct):
+    """One batch to be: envelopes, the call ids settled since the last one, and the large bodies beside it.
+
+    `since` is when its first envelope was put in: the times of all count from then.
+    """
+
+    since: int
+    envelopes: list[Between | ToBroker] = []
+    settled: list[CallId] = []
+    large: list[int] = []
+    bodies: list[bytes] = []
+    size: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Must the next envelope go into another one?"""
+        return (
+            len(self.envelopes) >= BATCH_ENVELOPES or self.size >= BATCH_BYTES or len(self.bodies) >= LARGE_PER_MESSAGE
+        )
+
+
+class Outbox:
+    """Parcels in order. `post` fills the last one and begins another when it is full."""
+
+    def __init__(self) -> None:
+        self._parcels: list[Parcel] = []
+
+    def post(self, envelope: Between | ToBroker, size: int, now: int) -> None:
+        """Queue `envelope`, whose body, names and metadata have about `size` bytes."""
+        parcel = self._open(now)
+        if size >= LARGE_BYTES and isinstance(envelope, Call | Reply | Tell) and len(envelope.body) >= LARGE_BYTES:
+            parcel.large.append(len(parcel.envelopes))
+            parcel.bodies.append(envelope.body)
+            size -= len(envelope.body)
+            envelope = structs.replace(envelope, body=b"")
+        parcel.size += size + ENVELOPE_BYTES
+        parcel.envelopes.append(envelope)
+
+    def settle(self, ids: list[CallId], now: int) -> None:
+        """Let these ids ride along."""
+        self._open(now).settled.extend(ids)
+
+    def take(self) -> list[Parcel]:
+        """Everything queued, once."""
+        parcels, self._parcels = self._parcels, []
+        return parcels
+
+    def _open(self, now: int) -> Parcel:
+        if not self._parcels or self._parcels[-1].is_full:
+            self._parcels.append(Parcel(now))
+        return self._parcels[-1]
+
+    def __bool__(self) -> bool:
+        return bool(self._parcels)

@@ -1,0 +1,43 @@
+"""What a node keeps of one other node."""
+
+from __future__ import annotations
+
+from actrzmq.core.calls import OpenCalls
+from actrzmq.core.dedup import Answers
+from actrzmq.core.failures import peer_name
+from actrzmq.core.outbox import Outbox
+from actrzmq.identity import ActrId, Serial
+from actrzmq.wire.codec import encode_serial
+
+
+class Peer:
+    """The conversation with one other node; it begins with an introduction and ends with PeerDown."""
+
+    def __init__(self, serial: Serial) -> None:
+        self.serial = serial
+        self.address = encode_serial(serial)
+        self.id: ActrId | None = None
+        """None until the broker has introduced it."""
+        self.may_call = False
+        self.may_stream = False
+        self.outbox = Outbox()
+        self.calls = OpenCalls()
+        self.answers = Answers()
+        self.opens: dict[int, object] = {}
+        """Our streams to it, by the number of their opening."""
+        self.incoming: dict[int, object] = {}
+        """Its streams to us, by its number of their opening."""
+        self.congestion = 0
+        """How often in a row the broker has returned something for it as congested."""
+        self.settle_by: int | None = None
+        """When settled ids are told to it in a batch of their own, if nothing else goes there first."""
+
+    @property
+    def name(self) -> str:
+        """In words, for errors and logs."""
+        return peer_name(self.serial, self.id)
+
+    @property
+    def is_busy(self) -> bool:
+        """Is anything open with it? The broker is told of such peers at every registration."""
+        return bool(len(self.calls) or len(self.answers) or self.opens or self.incoming)

@@ -1,0 +1,206 @@
+"""A node's life with its broker.
+
+::
+
+    OFFLINE ──connected──▶ REGISTERING ──Registered──▶ ONLINE ──leave──▶ LEAVING ──Deregistered──▶ OUT
+       ▲  ◀──disconnected── any but OUT │ silence: again, attempt + 1      │
+       └────────────────────────────────┘ Unknown, connected: REGISTERING ─┘      Refused, fatal: OUT
+
+The node registers at every completed handshake, since a DEALER reconnects without a word. It does not trust its own
+past: one that was not scheduled for a whole lease must assume that others were told it is down, so it *fences* itself:
+the session gives up all open work and comes back under a new key. Silence of the broker alone never fences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+
+from actrzmq.identity import KEY_BYTES, Serial, serial_of
+from actrzmq.wire.messages import Deregister, Drain, Register, Registered, Renew, Renewed, ToBroker
+
+REGISTER_AGAIN = 1_000
+"""Milliseconds without an answer after which Register is repeated."""
+SILENCE = 2_000
+"""A connected broker that has said nothing for this long gets no new calls; it sends something every 300 ms."""
+REPORT_BYTES = 2 * 1024 * 1024
+"""Received bytes are confirmed to the broker in steps of this, well within its budget of 16 MiB."""
+SAMPLES = 10
+
+
+class Life(Enum):
+    """Where a node stands with its broker."""
+
+    OFFLINE = auto()
+    REGISTERING = auto()
+    ONLINE = auto()
+    LEAVING = auto()
+    OUT = auto()
+
+
+class Clock:
+    """The broker's time, estimated from round trips: the offset seen with the shortest of the last ten.
+
+    After Cristian, "Probabilistic clock synchronization" (1989).
+    """
+
+    def __init__(self) -> None:
+        self._samples: list[tuple[int, int]] = []
+
+    def learn(self, sent: int, received: int, broker_time: int) -> None:
+        """A question that went at `sent` was answered with `broker_time`, which came at `received`."""
+        trip = received - sent
+        self._samples = [*self._samples[1 - SAMPLES :], (trip, broker_time - sent - trip // 2)]
+
+    def reset(self) -> None:
+        """Another broker, another clock."""
+        self._samples = []
+
+    def broker_time(self, now: int) -> int:
+        """What the broker's clock says at our `now`; 0 while unknown."""
+        return max(1, now + min(self._samples)[1]) if self._samples else 0
+
+    def age(self, sent_at: int, now: int) -> int:
+        """How long ago, in milliseconds, the broker's clock said `sent_at`; 0 where either is unknown."""
+        return max(0, self.broker_time(now) - sent_at) if sent_at and self._samples else 0
+
+
+class Registration:
+    """Registers, renews, notices silence. `describe(attempt)` makes the Register without its key."""
+
+    def __init__(self, draw: Callable[[int], bytes], describe: Callable[[int, bytes], Register], now: int) -> None:
+        self._draw = draw
+        self._describe = describe
+        self.key = draw(KEY_BYTES)
+        self.serial: Serial = serial_of(self.key)
+        self.life = Life.OFFLINE
+        self.clock = Clock()
+        self.session = 0
+        self.epoch = 0
+        self.token = b""
+        self.relay = ""
+        self.lease = 10_000
+        self.renew_every = 1_000
+        self.body_limit = 0
+        self.load: Callable[[], int] = lambda: 0
+        self.lag = 0
+        self.received = 0
+        self.relayed = 0
+        self._reported = 0
+        self._attempt = 0
+        self._registered_at = 0
+        self._renew_at = 0
+        self._heard_at = now
+        self._is_connected = False
+        self._retry_at = 0
+
+    # events
+
+    def connected(self, now: int) -> list[ToBroker]:
+        """A handshake with the broker has been completed."""
+        self._is_connected = True
+        self._heard_at = now
+        return self.register(now)
+
+    def disconnected(self) -> None:
+        """The connection is gone; libzmq is making a new one."""
+        self._is_connected = False
+        if self.life is not Life.OUT:
+            self.life = Life.OFFLINE
+
+    def register(self, now: int) -> list[ToBroker]:
+        """(Re-)register on the connection that there is."""
+        if not self._is_connected or self.life is Life.OUT:
+            return []
+        self.life = Life.REGISTERING
+        self._attempt += 1
+        self._registered_at = now
+        self._retry_at = now + REGISTER_AGAIN
+        return [self._describe(self._attempt, self.key)]
+
+    def registered(self, answer: Registered, now: int) -> bool:
+        """The broker took us. False if this answers an older attempt."""
+        if answer.attempt != self._attempt or self.life is not Life.REGISTERING:
+            return False
+        if answer.epoch != self.epoch:
+            self.clock.reset()
+            self.relayed = 0
+        self.clock.learn(self._registered_at, now, answer.broker_time)
+        self.session, self.epoch, self.token = answer.session, answer.epoch, answer.token
+        self.lease, self.renew_every, self.body_limit = answer.lease, max(50, answer.renew), answer.body_limit
+        self.relay = answer.relay
+        self.received = self._reported = 0
+        self._renew_at = now + self.renew_every
+        self.life = Life.ONLINE
+        return True
+
+    def renewed(self, answer: Renewed, now: int) -> None:
+        """The round trip of a Renew is complete."""
+        if answer.session == self.session and answer.epoch == self.epoch and answer.sent <= now:
+            self.clock.learn(answer.sent, now, answer.broker_time)
+
+    def heard(self, size: int, now: int) -> None:
+        """Something of `size` bytes came from the broker."""
+        self._heard_at = now
+        self.received += size
+
+    def refused(self, *, is_fatal: bool, retry_at: int) -> None:
+        """The broker did not take us."""
+        if is_fatal:
+            self.life = Life.OUT
+        else:
+            self._retry_at = retry_at
+
+    def deregistered(self) -> None:
+        """The broker let us go."""
+        self.life = Life.OUT
+
+    # verbs
+
+    def new_key(self) -> None:
+        """Become somebody else: a new key, a new serial."""
+        self.key = self._draw(KEY_BYTES)
+        self.serial = serial_of(self.key)
+        self.session = 0
+        self.token = b""
+        self._attempt = 0
+
+    def drain(self) -> list[ToBroker]:
+        """Ask not to be given new work."""
+        return [Drain(self.session)] if self.life is Life.ONLINE else []
+
+    def leave(self) -> list[ToBroker]:
+        """Say goodbye. Without a broker to say it to, this is the end at once."""
+        if self.life is not Life.ONLINE:
+            self.life = Life.OUT
+            return []
+        self.life = Life.LEAVING
+        return [Deregister(self.session)]
+
+    # time
+
+    def silence(self, now: int) -> int:
+        """For how long a connected broker has said nothing, in milliseconds; 0 while that is no reason to worry."""
+        quiet = now - self._heard_at
+        return quiet if self.life is Life.ONLINE and quiet >= SILENCE else 0
+
+    def tick(self, now: int) -> list[ToBroker]:
+        """What is due to be said."""
+        if self.life is Life.REGISTERING and now >= self._retry_at:
+            return self.register(now)
+        if self.life in (Life.ONLINE, Life.LEAVING) and (now >= self._renew_at or self.must_report):
+            self._renew_at = now + self.renew_every
+            self._reported = self.received
+            return [Renew(self.session, now, self.load(), self.lag, self.received, self.relayed)]
+        return []
+
+    @property
+    def must_report(self) -> bool:
+        """Has so much come in that the broker should know before the next renewal?"""
+        return self.received - self._reported >= REPORT_BYTES
+
+    def next_deadline(self) -> int | None:
+        """When `tick` has something to say."""
+        if self.life is Life.REGISTERING:
+            return self._retry_at
+        return self._renew_at if self.life in (Life.ONLINE, Life.LEAVING) else None
