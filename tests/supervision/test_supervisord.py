@@ -132,6 +132,7 @@ def test_the_launcher_names_supervisord_as_the_one_to_watch(clone: Clone) -> Non
 def test_the_launcher_names_nobody_to_what_is_started_by_hand(clone: Clone) -> None:
     process = subprocess.Popen(
         ["/bin/sh", str(clone.root / "conf" / "launch"), "actrzmq-broker"],
+        cwd=clone.root,
         env=environment(),
         stdout=subprocess.PIPE,
         text=True,
