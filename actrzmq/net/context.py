@@ -1,0 +1,64 @@
+"""One ZeroMQ context for each process, and none that a fork has inherited."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+
+import zmq
+
+from actrzmq.errors import ActrRuntimeError, Status
+
+MAX_SOCKETS = 65_535
+DESCRIPTORS = 131_072
+
+_Context = zmq.Context[zmq.Socket[bytes]]
+
+
+class _Process:
+    """What belongs to one process: made anew in the child of a fork."""
+
+    def __init__(self, parent: _Process | None) -> None:
+        self.parent = parent  # kept, so that nothing is ever closed that belongs to it
+        self.making = threading.Lock()
+        self.context: _Context | None = None
+
+
+_processes = [_Process(None)]
+os.register_at_fork(after_in_child=lambda: _processes.__setitem__(0, _Process(_processes[0])))
+
+
+def context() -> _Context:
+    """The one context of this process, made when first asked for."""
+    process = _processes[0]
+    with process.making:
+        if process.context is None:
+            raise_descriptor_limit()
+            process.context = zmq.Context()
+            # 1,023 by default; one PUSH for each destination exceeds that.
+            process.context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
+        return process.context
+
+
+def check_process(socket: zmq.Socket[bytes]) -> None:
+    """Raise `ActrRuntimeError` if `socket` was made in the parent of this process.
+
+    In the child of a fork, sends "succeed" and nothing arrives: the threads that do the work stayed behind.
+    """
+    if socket.context is not _processes[0].context:
+        raise ActrRuntimeError(
+            "this process was forked after actrzmq was started in its parent, whose connections it can't use; "
+            "start actrzmq in the child, or start the child by spawning instead of forking",
+            code=Status.FAILED_PRECONDITION,
+        )
+
+
+def raise_descriptor_limit() -> int:
+    """Let this process open as many files as it may, and return how many; a socket takes two or more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
