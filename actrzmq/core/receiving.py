@@ -97,7 +97,7 @@ class ReceiveChannel:
             return self._refuse(count, "frames.of_another_stream", "frames of another stream came on its channel")
         received = self.received + count
         received_bytes = self._received_bytes + size
-        if received > self._window.limit_frames or received_bytes > self._window.limit_bytes:
+        if received > self._window.limit_frames or received_bytes >= self._window.limit_bytes:
             last = len(frames[-1].payload())
             if received > self._window.limit_frames or received_bytes - last >= self._window.limit_bytes:
                 return self._refuse(count, "frames.without_credit", "flow violation: frames came without credit")
