@@ -26,7 +26,7 @@ from msgspec import Struct
 from actrzmq.core.leases import Leases
 from actrzmq.core.registry import Node, Registry, Topic
 from actrzmq.errors import Status
-from actrzmq.identity import KEY_BYTES, ActrId, Serial, serial_of
+from actrzmq.identity import KEY_BYTES, MAX_REALM, ActrId, Serial, serial_of
 from actrzmq.wire.codec import BODY_BYTES, TOKEN_BYTES, encode_serial
 from actrzmq.wire.messages import (
     PROTOCOL,
@@ -58,6 +58,8 @@ from actrzmq.wire.messages import (
 
 MESSAGE_OVERHEAD = 64
 """What a message costs beside its bytes, on both sides' counts, so that a flood of empty ones is bounded too."""
+SETTLE = 20
+"""Milliseconds from a connection's end until every write to it fails."""
 
 
 class BrokerLimits(Struct, frozen=True):
@@ -75,6 +77,8 @@ class BrokerLimits(Struct, frozen=True):
     nodes: int = 10_000
     backlog: int = 16 * 1024 * 1024
     """Bytes that may wait for one node."""
+    relayed: int = 256 * 1024 * 1024
+    """Bytes of relayed frames that may wait for one node, however much it says that it can take."""
     body: int = BODY_BYTES
     found: int = 1_000
     """Instances in one answer."""
@@ -101,6 +105,7 @@ class Bury(Struct, frozen=True):
     """Effect: store that this serial is down for good."""
 
     serial: Serial
+    reason: Reason
 
 
 class _Expected(Struct):
@@ -117,6 +122,8 @@ class BrokerCore:
         self.relay_endpoint = relay
         self.counters: Counter[str] = Counter()
         self.store_effects: list[Remember | Bury] = []
+        self.over_budget: dict[Serial, Node] = {}
+        """Receivers of relayed frames for which one was dropped: to be told how much has gone to them, now and then."""
         self._draw = draw
         self._registry = Registry(lambda below: int.from_bytes(draw(8)) % below)
         self._leases = Leases(limits.lease)
@@ -132,6 +139,8 @@ class BrokerCore:
         self._unreachable: dict[Serial, int] = {}
         self._outbox: dict[bytes, list[FromBroker]] = {}
         self._probed_at = 0
+        self._suspect_at: int | None = None
+        self._suspected_at = 0
 
     # what the store knew
 
@@ -184,9 +193,10 @@ class BrokerCore:
             self.counters["relay.unknown"] += 1
             return None
         size += MESSAGE_OVERHEAD
-        budget = target.register.stream_memory + self.limits.backlog
+        budget = min(target.register.stream_memory, self.limits.relayed) + self.limits.backlog
         if target.relayed_bytes - target.relayed_received + size > budget:
             self.counters["relay.over_budget"] += 1
+            self.over_budget[target.id.serial] = target
             return None
         target.relayed_bytes += size
         return target
@@ -253,13 +263,27 @@ class BrokerCore:
         node.sent_bytes -= size + MESSAGE_OVERHEAD
         self.counters["returned.congested"] += 1
 
+    def suspect(self, now: int) -> None:
+        """Some connection ended; which node's it was is known once all have been written to."""
+        if self._suspect_at is None:
+            self._suspect_at = max(now + SETTLE, self._suspected_at + self.limits.probe // 3)
+
     # time
+
+    def was_away(self, gap: int) -> None:
+        """The broker itself did not run for `gap`: nobody could renew or come back meanwhile, so all get that time."""
+        self._leases.extend(gap)
+        self._unreachable = {serial: until + gap for serial, until in self._unreachable.items()}
+        self._expected_until += gap
 
     def tick(self, now: int) -> None:
         """Probe the quiet, drop the unreachable, the lagging and those whose lease is over."""
-        if now - self._probed_at >= self.limits.probe // 3:
+        is_suspicious = self._suspect_at is not None and self._suspect_at <= now
+        if is_suspicious or now - self._probed_at >= self.limits.probe // 3:
             self._probed_at = now
             quiet = now - self.limits.probe
+            if is_suspicious:
+                self._suspect_at, self._suspected_at, quiet = None, now, now
             for node in self._nodes.values():
                 if node.written_at <= quiet and node.unreachable_since is None:
                     self._outbox.setdefault(node.peer, [])
@@ -276,6 +300,9 @@ class BrokerCore:
         deadlines = [self._expected_until] if self._expected else []
         if self._nodes:
             deadlines.append(self._probed_at + self.limits.probe // 3)
+            deadlines.extend(self._unreachable.values())
+            if self._suspect_at is not None:
+                deadlines.append(self._suspect_at)
         return min(deadlines, default=None)
 
     # what to say
@@ -345,6 +372,8 @@ class BrokerCore:
             )
         if len(register.key) != KEY_BYTES:
             return Refused(register.attempt, Status.INVALID_ARGUMENT, f"a session key has {KEY_BYTES} bytes")
+        if register.realm > MAX_REALM:
+            return Refused(register.attempt, Status.INVALID_ARGUMENT, f"realms go from 0 to {MAX_REALM}")
         serial = serial_of(register.key)
         if serial in self._dead:
             return Refused(
@@ -510,6 +539,7 @@ class BrokerCore:
         )
 
     def _watch(self, node: Node, watch: Watch) -> None:
+        self._unwatch(node, watch.query)
         if len(node.watches) >= self.limits.watches:
             self.counters["dropped.watches"] += 1
             return
@@ -560,26 +590,28 @@ class BrokerCore:
                 del other.routes[node.address]
                 self._say(other.peer, PeerDown(serial, reason))
         node.routes.clear()
-        self._bury(serial)
+        self.over_budget.pop(serial, None)
+        self._bury(serial, reason)
 
-    def _bury(self, serial: Serial) -> None:
+    def _bury(self, serial: Serial, reason: Reason) -> None:
         self._dead[serial] = None
         if len(self._dead) > self.limits.dead:
             del self._dead[next(iter(self._dead))]
-        self.store_effects.append(Bury(serial))
+        self.store_effects.append(Bury(serial, reason))
 
     def _give_up_expected(self) -> None:
         expected, self._expected = self._expected, {}
         for serial, one in expected.items():
             self.counters["down.lease"] += 1
-            self._bury(serial)
+            self._bury(serial, Reason.LEASE)
             for waiting in one.waiting:
                 if waiting in self._nodes:
                     self._say(self._nodes[waiting].peer, PeerDown(serial, Reason.LEASE))
 
     def _stranger(self, peer: bytes) -> None:
         self.counters["dropped.stranger"] += 1
-        self._say(peer, Unknown())
+        if peer not in self._outbox:  # once a turn will do, for one who floods
+            self._say(peer, Unknown())
 
     def _say(self, peer: bytes, message: FromBroker) -> None:
         self._outbox.setdefault(peer, []).append(message)

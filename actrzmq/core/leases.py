@@ -41,6 +41,11 @@ class Leases:
                 gone.append(serial)
         return gone
 
+    def extend(self, by: int) -> None:
+        """Give everyone `by` milliseconds more."""
+        for serial in self._until:
+            self._until[serial] += by
+
     def next_deadline(self) -> int | None:
         """When to look again; some leases may have been renewed by then."""
         return self._queue[0][0] if self._queue else None
