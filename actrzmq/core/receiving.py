@@ -188,7 +188,7 @@ class ReceiveChannel:
 
     def rename(self, channel: Channel) -> None:
         """Go on under another name: nothing has come yet. Raises `ValueError` if something has."""
-        if self.received or self._count is not None:
+        if self.has_begun:
             raise ValueError(f"stream {self.stream_id}: it has begun, its channel can't be renamed")
         self.channel = channel
         self._answers.clear()
@@ -216,6 +216,11 @@ class ReceiveChannel:
         return self._grant_at
 
     # what can be seen
+
+    @property
+    def has_begun(self) -> bool:
+        """Has anything come?"""
+        return self.received > 0 or self._count is not None
 
     @property
     def is_over(self) -> bool:

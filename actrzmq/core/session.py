@@ -259,7 +259,7 @@ class Session:
     def drain(self, now: int) -> None:
         """Take no new work; finish what is open."""
         self.serving.draining = True
-        self.streams.draining = True
+        self.streams.drain()
         self._register = structs.replace(self._register, draining=True)
         self._say(self.registration.drain(), now)
 
@@ -339,7 +339,7 @@ class Session:
                     self._answering.settled(peer, [envelope.id])
                 case Outstanding():
                     self._answering.keep_only(peer, envelope.calls, envelope.upto)
-                    self.streams.keep_only(peer, set(envelope.opens), now)
+                    self.streams.keep_only(peer, set(envelope.opens))
                 case _:
                     if not self.streams.control(peer, envelope, now):
                         self.counters["dropped.not_from_peer"] += 1
@@ -522,7 +522,7 @@ class Session:
             now,
         )
         self._answering.gone(peer)
-        self.streams.peer_down(peer, reason, now)
+        self.streams.peer_down(peer, reason)
         self._start(now)
 
     def _start(self, now: int) -> None:
@@ -546,7 +546,7 @@ class Session:
             if isinstance(envelope, Call):
                 self._calling.returned(peer, envelope.id, returned.reason, now)
             elif isinstance(envelope, OpenStream):
-                self.streams.returned(peer, envelope.open, returned.reason, now)
+                self.streams.returned(peer, envelope.open, returned.reason)
             elif returned.reason is Reason.CONGESTED and isinstance(envelope, Reply | Cancel | Outstanding):
                 self._deferred.append(_Deferred(peer, envelope, now + (RETURN_AGAIN << min(peer.congestion, 5))))
         if batch.settled:

@@ -10,7 +10,7 @@ from actrzmq.core.session import SessionLimits
 from actrzmq.core.streams import OutState, OutStream, StreamLimits, Wish
 from actrzmq.errors import ActrNotFound, ActrPermissionDenied, ActrRuntimeError, ActrStreamError
 from actrzmq.testing.simulation import Collector, SimNode, World
-from actrzmq.wire.messages import DataStream, Lane, Path
+from actrzmq.wire.messages import Batch, DataStream, Lane, OpenStream, Path
 
 
 class Sender:
@@ -253,7 +253,8 @@ def test_a_receiver_that_stops_listening_is_heard_by_the_sender() -> None:
     sink = pair.register(pace=10)
     sender = pair.send(100_000)
     pair.world.run_until(lambda: len(sink.frames) > 5)
-    receiver = pair.receiver.session.streams._receivers["s"]
+    receiver = pair.receiver.session.streams.receiver("s")
+    assert receiver is not None
     why = ActrStreamError("enough")
     pair.receiver.do(lambda session, now: session.streams.unregister(receiver, why, now))
     pair.world.run_until(lambda: sender.outcome is not ..., within=100)
@@ -268,11 +269,25 @@ def test_a_receiver_that_goes_after_acknowledging_everything_completes_the_strea
     sender.ends = False
     pair.world.run_until(lambda: len(sink.frames) == 20)
     pair.world.run(500)
-    receiver = pair.receiver.session.streams._receivers["s"]
+    receiver = pair.receiver.session.streams.receiver("s")
+    assert receiver is not None
     why = ActrStreamError("done", code=ActrStreamError.default_code.CANCELLED)
     pair.receiver.do(lambda session, now: session.streams.unregister(receiver, why, now))
     pair.world.run_until(lambda: sender.outcome is not ...)
     assert sender.outcome is None
+
+
+def test_a_sender_that_changes_the_path_in_the_middle_of_a_stream_ends_it_and_nothing_else() -> None:
+    pair = Pair()
+    sink = pair.register()
+    sender = pair.send(20, wish=Wish.DIRECT)
+    sender.ends = False
+    pair.world.run_until(lambda: len(sink.frames) == 20)
+    again = Batch(0, [OpenStream(sender.stream.open, "s", Lane.RELIABLE, Path.RELAY)])
+    pair.receiver.do(lambda session, now: session.receive(pair.sender.id.serial, again, None, 100, now))
+    assert isinstance(sink.outcome, ActrStreamError)
+    pair.world.run_until(lambda: sender.outcome is not ...)
+    pair.assert_at_rest()
 
 
 def test_an_abort_ends_both_sides_with_its_reason() -> None:
@@ -325,4 +340,4 @@ def test_a_thousand_streams_opened_and_dropped_leave_nothing() -> None:
     pair.world.run_until(lambda: all(sender.outcome is not ... for sender in senders))
     assert all(sender.outcome is None for sender in senders)
     pair.assert_at_rest()
-    assert pair.receiver.session.streams._budget.used == 0
+    assert pair.receiver.session.streams.promised == 0
