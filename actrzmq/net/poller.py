@@ -1,0 +1,222 @@
+"""The broker's loop: waits for its sockets, lets the core decide, and does what comes out.
+
+One thread, one poll. A turn takes in what has come (within bounds, so that no socket starves another), looks at the
+time, and says what the core has to say. The time is looked at after what has come was taken in: whoever is about to be
+declared down has been heard to the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+import zmq
+from zmq import zmq_poll
+from zmq.utils.monitor import parse_monitor_message
+
+from actrzmq.core.broker import BrokerCore, Bury, Remember
+from actrzmq.errors import ActrTransportError
+from actrzmq.net import sockets
+from actrzmq.net.clock import boottime_ms
+from actrzmq.net.endpoints import UnixListener, sibling_path
+from actrzmq.net.relay import Relay
+from actrzmq.net.switch import Switch
+
+AWAY = 1_000
+"""A turn that begins this much later than it was meant to (milliseconds): the process was stopped."""
+LATE = 100
+"""How long the time may go unlooked at while more and more comes in."""
+EVENTS = 200
+"""Beginnings and ends of connections noted in one turn."""
+LINES = 20
+"""Changes that are logged one by one in one turn; more are counted: a flood must not fill the log."""
+COMPLAIN_EVERY = 10_000
+LAST_WORDS = 200
+"""Milliseconds for what has been said to leave, at the end."""
+
+log = logging.getLogger("actrzmq.broker")
+
+_IPC = "ipc://"
+
+_Ready = list[tuple[zmq.Socket[bytes] | int, int]]
+
+
+class BrokerLoop:
+    """The sockets of a broker. `store` takes what is to be remembered; it must not block."""
+
+    def __init__(self, core: BrokerCore, store: Callable[[Sequence[Remember | Bury]], None]) -> None:
+        self._core = core
+        self._store = store
+        self._router = sockets.router(core.limits.body)
+        self._monitor = sockets.monitor(self._router, sockets.SERVER_EVENTS)
+        self._pull = sockets.relay(core.limits.body)
+        self._waker, self._wakened = socket.socketpair()
+        self._waker.setblocking(False)
+        self._wakened.setblocking(False)
+        self._switch = Switch(core, self._router)
+        self._relay = Relay(core, self._pull)
+        self._unix: list[UnixListener] = []
+        self._is_stopping = False
+        self._wants_statistics = False
+        self._now = boottime_ms()
+        self._complained_at = -COMPLAIN_EVERY
+        self._sources: _Ready = [
+            (source, zmq.POLLIN) for source in (self._router, self._pull, self._monitor, self._wakened.fileno())
+        ]
+        self.counters: Counter[str] = Counter()
+
+    def listen(self, endpoint: str) -> str:
+        """Take nodes at `endpoint`, and at the unix socket beside it; returns where, with the port that it got.
+
+        Raises `ActrTransportError` where another process listens there already.
+        """
+        if endpoint.startswith(_IPC):
+            self._bind_unix(self._router, endpoint)
+            return endpoint
+        bound = sockets.bind(self._router, endpoint)
+        path = sibling_path(bound)
+        if path is not None:
+            listener = UnixListener(path)
+            try:
+                listener.bind_sibling(self._router)
+                self._unix.append(listener)
+            except ActrTransportError as error:
+                log.warning("no unix socket beside endpoint=%s reason=%s", bound, error)
+        return bound
+
+    def listen_for_relay(self, endpoint: str) -> str:
+        """Take frames to be relayed at `endpoint`; returns where. To be called before `run`; raises as `listen`."""
+        if endpoint.startswith(_IPC):
+            self._bind_unix(self._pull, endpoint)
+            self._core.relay_endpoint = endpoint
+        else:
+            self._core.relay_endpoint = sockets.bind(self._pull, endpoint)
+        return self._core.relay_endpoint
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+        while not self._is_stopping:
+            self._turn()
+        self._finish()
+
+    def stop(self) -> None:
+        """Let `run` come to its end. May be called from any thread, and from a signal handler."""
+        self._is_stopping = True
+        self.wake()
+
+    def show_statistics(self) -> None:
+        """Log what there is and what was counted. May be called from any thread, and from a signal handler."""
+        self._wants_statistics = True
+        self.wake()
+
+    @property
+    def waker(self) -> int:
+        """A descriptor that ends the waiting when a byte is written to it."""
+        return self._waker.fileno()
+
+    def wake(self) -> None:
+        """End the waiting."""
+        with suppress(OSError):  # full of such bytes, or closed
+            self._waker.send(b"\0")
+
+    def close(self) -> None:
+        """Close all sockets and leave no file behind."""
+        self._relay.close()
+        self._router.disable_monitor()
+        self._monitor.close(0)
+        self._pull.close(0)
+        self._router.close(LAST_WORDS)
+        for listener in self._unix:
+            listener.remove()
+        self._waker.close()
+        self._wakened.close()
+
+    def statistics(self) -> dict[str, int]:
+        """Counts for the operator, by name."""
+        counters = self._switch.counters + self._relay.counters + self.counters
+        return {**self._core.statistics(), **counters}
+
+    def _bind_unix(self, listening: zmq.Socket[bytes], endpoint: str) -> None:
+        listener = UnixListener(Path(endpoint.removeprefix(_IPC)))
+        listener.bind(listening)
+        self._unix.append(listener)
+
+    def _turn(self) -> None:
+        ready = self._wait()
+        now = self._now
+        has_more = False
+        for source, _ in ready:
+            if source is self._router:
+                has_more = self._switch.drain(now)
+            elif source is self._pull:
+                has_more = self._relay.drain() or has_more
+            elif source is self._monitor:
+                self._note_connections(now)
+            elif isinstance(source, int):
+                self._wakened.recv(4096)
+            else:
+                self._relay.flush(source)
+        deadline = self._core.next_deadline()
+        if deadline is not None and deadline <= now and (not has_more or deadline + LATE <= now):
+            self._core.tick(now)
+        self._switch.flush(now)
+        self._relay.mark(now)
+        if self._core.store_effects:
+            self._keep()
+        if self._wants_statistics:
+            self._wants_statistics = False
+            log.info("statistics %s", " ".join(f"{name}={count}" for name, count in self.statistics().items()))
+
+    def _wait(self) -> _Ready:
+        """Wait until something is ready, or until the core's next deadline; returns what is."""
+        deadline = self._core.next_deadline()
+        timeout = -1 if deadline is None else max(0, deadline - self._now)
+        ready = cast("_Ready", zmq_poll([*self._sources, *self._relay.waiting], timeout))
+        now = boottime_ms()
+        late = now - self._now - timeout
+        if timeout >= 0 and late > AWAY:
+            log.warning("the broker did not run for ms=%d; nodes get that time back", late)
+            self._core.was_away(late)
+        self._now = now
+        return ready
+
+    def _note_connections(self, now: int) -> None:
+        for _ in range(EVENTS):
+            try:
+                event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))["event"]
+            except zmq.Again:
+                return
+            if event == zmq.EVENT_DISCONNECTED:
+                self._core.suspect(now)
+            elif event == zmq.EVENT_ACCEPT_FAILED:
+                self.counters["connection.not_accepted"] += 1
+                if now - self._complained_at > COMPLAIN_EVERY:
+                    self._complained_at = now
+                    log.error("can't accept connections: out of file descriptors? raise the limit (ulimit -n)")
+            else:
+                self.counters["connection.no_handshake"] += 1
+
+    def _keep(self) -> None:
+        effects, self._core.store_effects = self._core.store_effects, []
+        for effect in effects:
+            if isinstance(effect, Bury):
+                self._relay.forget(effect.serial)
+        self._store(effects)
+        if len(effects) > LINES:
+            log.info("nodes changed=%d", len(effects))
+            return
+        for effect in effects:
+            if isinstance(effect, Bury):
+                log.info("node down serial=%x reason=%s", effect.serial, effect.reason.name.lower())
+            else:
+                log.info("node up id=%s name=%s", effect.node.id, effect.node.name)
+
+    def _finish(self) -> None:
+        """Say what is left to be said, and keep what is left to be kept."""
+        self._switch.flush(self._now)
+        self._keep()

@@ -1,0 +1,203 @@
+"""The broker's ROUTER: takes what nodes say, forwards what is for others, says what the core has to say.
+
+The hot path is `_take` and `_forward`: who is this, may it talk to that one, three frames out. The batch itself passes
+as the frame that libzmq received, neither copied nor opened.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import zmq
+
+from actrzmq.core.broker import BrokerCore
+from actrzmq.core.registry import Node
+from actrzmq.net.sockets import has_input, receive_frame, send_frame, skip
+from actrzmq.wire.codec import (
+    BATCH_BYTES,
+    BATCH_ENVELOPES,
+    HEADER_BYTES,
+    LARGE_PER_MESSAGE,
+    SERIAL_BYTES,
+    DecodeError,
+    decode_batch,
+    decode_serial,
+    encode_batch,
+)
+from actrzmq.wire.messages import Batch, FromBroker, Reason, Registered, Returned
+
+DRAIN = 500
+"""Messages taken at once, before the time is looked at and other sockets get their turn."""
+_NOW = zmq.NOBLOCK
+_MORE = zmq.NOBLOCK | zmq.SNDMORE
+
+
+class Switch:
+    """Moves messages between the connections of `router`, as `core` decides."""
+
+    def __init__(self, core: BrokerCore, router: zmq.Socket[bytes]) -> None:
+        self._core = core
+        self._router = router
+        self._body_limit = core.limits.body
+        self.counters: Counter[str] = Counter()
+
+    def drain(self, now: int) -> bool:
+        """Take what has come in; True if there may be more."""
+        router, take = self._router, self._take
+        try:
+            take(receive_frame(router, _NOW), now)
+            # Asking costs half of an exception: the common case is one message, or very many.
+            if not has_input(router):
+                return False
+            for _ in range(DRAIN):
+                take(receive_frame(router, _NOW), now)
+        except zmq.Again:
+            return False
+        return True
+
+    def flush(self, now: int) -> None:
+        """Say what the core has to say. Who can't be written to is unreachable, of which others may have to be told."""
+        core = self._core
+        while core.has_outgoing:
+            for peer, messages in core.outgoing():
+                self._say(peer, messages, now)
+
+    def _take(self, peer: bytes, now: int) -> None:
+        router = self._router
+        to = receive_frame(router, _NOW, copy=False)
+        if not to.more:
+            self.counters["dropped.parts"] += 1
+            return
+        header = receive_frame(router, _NOW, copy=False)
+        size = len(header)
+        bodies: list[zmq.Frame] = []
+        if size > HEADER_BYTES:
+            self._refuse("dropped.oversize", header)
+            return
+        if header.more:
+            refusal = self._take_bodies(header, bodies)
+            if refusal:
+                self._refuse(refusal, bodies[-1])
+                return
+            size += sum(map(len, bodies))
+        address = to.bytes
+        if len(address) == SERIAL_BYTES:
+            self._forward(peer, address, header, bodies, size, now)
+        elif address:
+            self.counters["dropped.address"] += 1
+        else:
+            self._hear(peer, header, bodies, now)
+
+    def _take_bodies(self, frame: zmq.Frame, bodies: list[zmq.Frame]) -> str:
+        """Fill `bodies`; returns what is wrong with the last one, if anything is."""
+        while frame.more:
+            frame = receive_frame(self._router, _NOW, copy=False)
+            bodies.append(frame)
+            if len(bodies) > LARGE_PER_MESSAGE:
+                return "dropped.parts"
+            if len(frame) > self._body_limit:
+                return "dropped.oversize"
+        return ""
+
+    def _refuse(self, why: str, last: zmq.Frame) -> None:
+        skip(self._router, last.more)
+        self.counters[why] += 1
+
+    def _hear(self, peer: bytes, header: zmq.Frame, bodies: Sequence[zmq.Frame], now: int) -> None:
+        if bodies:
+            self.counters["dropped.parts"] += 1
+            return
+        try:
+            batch = decode_batch(header.bytes)
+        except DecodeError:
+            self.counters["dropped.undecodable"] += 1
+            return
+        self._core.receive(peer, batch.envelopes, now)
+
+    def _forward(
+        self, peer: bytes, to: bytes, header: zmq.Frame, bodies: Sequence[zmq.Frame], size: int, now: int
+    ) -> None:
+        core, router = self._core, self._router
+        found = core.route(peer, to, size, now)
+        if core.has_outgoing:
+            self.flush(now)  # an Introduce goes ahead of what it announces
+        if not isinstance(found, Node):
+            if found is not None:
+                self._return(peer, to, found, header, bodies, size, now)
+            return
+        try:
+            send_frame(router, found.peer, _MORE)
+        except zmq.Again:
+            core.congested(found, size)
+            self._return(peer, to, Reason.CONGESTED, header, bodies, size, now)
+            return
+        except zmq.ZMQError as error:
+            _only_unreachable(error)
+            core.counters["returned.unreachable"] += 1
+            core.unreachable(found.peer, now)
+            self._return(peer, to, Reason.UNREACHABLE, header, bodies, size, now)
+            return
+        send_frame(router, core.address_of(peer), _MORE)
+        self._send_rest(header, bodies)
+
+    def _return(
+        self,
+        peer: bytes,
+        to: bytes,
+        reason: Reason,
+        header: zmq.Frame,
+        bodies: Sequence[zmq.Frame],
+        size: int,
+        now: int,
+    ) -> None:
+        try:
+            words = encode_batch(Batch(now, [Returned(decode_serial(to), reason)]))
+        except DecodeError:
+            self.counters["dropped.address"] += 1
+            return
+        if self._begin(peer, now):
+            send_frame(self._router, words, _MORE)
+            self._send_rest(header, bodies)
+            self._core.written(peer, size + len(words), False, now)
+
+    def _send_rest(self, header: zmq.Frame, bodies: Sequence[zmq.Frame]) -> None:
+        # The peer's id was accepted, so the rest is: a message has room whole, or not at all.
+        router = self._router
+        if not bodies:
+            send_frame(router, header, _NOW)
+            return
+        send_frame(router, header, _MORE)
+        for body in bodies[:-1]:
+            send_frame(router, body, _MORE)
+        send_frame(router, bodies[-1], _NOW)
+
+    def _begin(self, peer: bytes, now: int) -> bool:
+        """Start a message of our own to `peer`, with the broker's address; False if it can't be written to."""
+        try:
+            send_frame(self._router, peer, _MORE)
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EAGAIN:
+                self.counters["dropped.full"] += 1
+            else:
+                _only_unreachable(error)
+            self._core.unreachable(peer, now)
+            return False
+        send_frame(self._router, b"", _MORE)
+        return True
+
+    def _say(self, peer: bytes, messages: Sequence[FromBroker], now: int) -> None:
+        words = encode_batch(Batch(now, [*messages]))
+        if len(messages) > 1 and (len(messages) > BATCH_ENVELOPES or len(words) > BATCH_BYTES):
+            half = len(messages) // 2
+            self._say(peer, messages[:half], now)
+            self._say(peer, messages[half:], now)
+        elif self._begin(peer, now):
+            send_frame(self._router, words, _NOW)
+            has_registered = any(type(message) is Registered for message in messages)
+            self._core.written(peer, len(words), has_registered, now)
+
+
+def _only_unreachable(error: zmq.ZMQError) -> None:
+    if error.errno != zmq.EHOSTUNREACH:
+        raise error
