@@ -19,7 +19,7 @@ class Deadlines(Generic[_Key]):
     """
 
     def __init__(self) -> None:
-        self._buckets: dict[int, set[_Key]] = {}
+        self._buckets: dict[int, dict[_Key, None]] = {}  # no sets: what is due comes in the order it was added
         self._order: list[int] = []
 
     def add(self, key: _Key, at: int) -> None:
@@ -27,15 +27,15 @@ class Deadlines(Generic[_Key]):
         number = at // BUCKET
         bucket = self._buckets.get(number)
         if bucket is None:
-            bucket = self._buckets[number] = set()
+            bucket = self._buckets[number] = {}
             heappush(self._order, number)
-        bucket.add(key)
+        bucket[key] = None
 
     def remove(self, key: _Key, at: int) -> None:
         """`key`, which was due at `at`, is no longer; nothing happens if it has fired."""
         bucket = self._buckets.get(at // BUCKET)
         if bucket is not None:
-            bucket.discard(key)
+            bucket.pop(key, None)
 
     def due(self, now: int) -> list[_Key]:
         """Remove and return the keys of all buckets that have ended."""

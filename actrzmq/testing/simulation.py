@@ -3,15 +3,15 @@
 Nothing in here waits: the clock jumps from event to event, so hours pass in seconds, and a seed is a run. What the
 real shells do with sockets is done here with a heap of events, through the real codec.
 
-What the wire may do follows what ZeroMQ does. A control connection is a FIFO that loses everything in flight, both ways,
-when it is reset; its node hears of that and connects again. The stream plane loses without a word.
+What the wire may do follows what ZeroMQ does. A control connection is a FIFO that loses everything in flight, both
+ways, when it is reset; its node hears of that and connects again. The stream plane loses without a word.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from typing import Any
@@ -25,6 +25,7 @@ from actrzmq.core.turn import News, Turn
 from actrzmq.errors import ActrRuntimeError
 from actrzmq.identity import ActrId, ActrType, Serial
 from actrzmq.wire.codec import (
+    BATCH_ENVELOPES,
     decode_batch,
     decode_serial,
     decode_stream_messages,
@@ -32,13 +33,24 @@ from actrzmq.wire.codec import (
     encode_serial,
     encode_stream_messages,
 )
-from actrzmq.wire.messages import PROTOCOL, Batch, Call, DataStream, Path, Reason, Register, Registered, Returned
+from actrzmq.wire.messages import (
+    PROTOCOL,
+    Batch,
+    Call,
+    DataStream,
+    FromBroker,
+    Path,
+    Reason,
+    Register,
+    Registered,
+    Returned,
+)
 
 RECONNECT = 100
 """Milliseconds from a broken connection to the next try."""
 
-Handler = Callable[[Execution], "tuple[bytes | ActrRuntimeError, int]"]
-"""What a handler answers, and how many milliseconds it takes."""
+Handler = Callable[[Execution], "tuple[bytes | ActrRuntimeError, int] | None"]
+"""What a handler answers, and how many milliseconds it takes; None: it calls `SimNode.finish` itself."""
 
 
 class SimBroker:
@@ -62,6 +74,7 @@ class SimBroker:
         self.core = BrokerCore(self._limits, world.dice.getrandbits(62) + 1, world.dice.randbytes, "relay")
         self.core.expect(self.stored.values(), self.dead, world.now)
         self.is_up = True
+        self.is_stopped = False
         self._tick(self._life)
 
     def kill(self) -> None:
@@ -78,6 +91,7 @@ class SimBroker:
     def resume(self) -> None:
         """Go on: what has come meanwhile is read now."""
         self.is_stopped = False
+        self._life += 1
         kept, self._kept = self._kept, []
         for deed in kept:
             deed()
@@ -117,15 +131,11 @@ class SimBroker:
         self._world.to_node(peer, [b"", encode_batch(Batch(self._world.now, [returned])), *frames])
 
     def _flush(self) -> None:
-        core, now = self.core, self._world.now
+        core = self.core
         while core.has_outgoing:
             for peer, messages in core.outgoing():
-                frames = [b"", encode_batch(Batch(now, [*messages]))]
-                if self._world.to_node(peer, frames):
-                    registered = any(isinstance(message, Registered) for message in messages)
-                    core.written(peer, len(frames[1]), registered, now)
-                else:
-                    core.unreachable(peer, now)
+                for start in range(0, len(messages) or 1, BATCH_ENVELOPES):
+                    self._say(peer, messages[start : start + BATCH_ENVELOPES])
         for effect in core.store_effects:
             match effect:
                 case Remember(node=node):
@@ -134,6 +144,15 @@ class SimBroker:
                     self.stored.pop(serial, None)
                     self.dead[serial] = None
         core.store_effects.clear()
+
+    def _say(self, peer: bytes, messages: Sequence[FromBroker]) -> None:
+        core, now = self.core, self._world.now
+        frames = [b"", encode_batch(Batch(now, [*messages]))]
+        if self._world.to_node(peer, frames):
+            registered = any(isinstance(message, Registered) for message in messages)
+            core.written(peer, len(frames[1]), registered, now)
+        else:
+            core.unreachable(peer, now)
 
     def _tick(self, life: int) -> None:
         if life != self._life or not self.is_up or self.is_stopped:
@@ -158,7 +177,8 @@ class SimNode:
         self.is_stopped = False
         self._stopped_at = 0
         self._kept: list[Callable[[], None]] = []
-        self._work: dict[Execution, int] = {}
+        self._work: dict[Execution, Callable[[], None] | None] = {}
+        self._timer_at: int | None = None
         port = 10_000 + 2 * len(world.nodes)
         self.data, self.grants = f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port + 1}"
         register = Register(0, PROTOCOL, b"", 0, actor_type, name, data=self.data, stream_memory=64 << 20)
@@ -198,6 +218,7 @@ class SimNode:
     def kill(self) -> None:
         """End at once."""
         self.is_up = False
+        self._kept.clear()
         if self.peer:
             del self.world.connections[self.peer]
             self.peer = b""
@@ -244,6 +265,33 @@ class SimNode:
             world.to_broker(self, [outgoing.to, encode_batch(batch), *parcel.bodies])
         for stream_parcel in session.streams.outgoing(world.now):
             world.to_stream_plane(self, stream_parcel)
+        self._arm()
+
+    def later(self, delay: int, deed: Callable[[], None]) -> None:
+        """The node does `deed` in `delay` milliseconds, and a turn after it: not while it is stopped, nor when dead."""
+        self.world.after(delay, lambda: self._guarded(deed))
+
+    def finish(self, execution: Execution, outcome: bytes | ActrRuntimeError) -> None:
+        """A handler has ended, unless it was cancelled."""
+        if execution in self._work:
+            del self._work[execution]
+            self.session.finish(execution, outcome, self.world.now)
+
+    def on_cancel(self, execution: Execution, deed: Callable[[], None]) -> None:
+        """What to do when the handler is cancelled."""
+        self._work[execution] = deed
+
+    def _arm(self) -> None:
+        """One timer, for the session's next deadline: it does nothing but what this wakes it for."""
+        deadline = self.session.next_deadline()
+        if deadline is not None and (self._timer_at is None or deadline < self._timer_at):
+            self._timer_at = max(deadline, self.world.now + 1)
+            self.world.after(self._timer_at - self.world.now, partial(self._fire, self._timer_at))
+
+    def _fire(self, at: int) -> None:
+        if self._timer_at == at:
+            self._timer_at = None
+            self._guarded(lambda: None)
 
     def _guarded(self, deed: Callable[[], None]) -> None:
         if not self.is_up:
@@ -253,13 +301,6 @@ class SimNode:
             return
         deed()
         self.turn()
-
-    def tick(self) -> None:
-        """Look at the time, again and again."""
-        if self.is_up:
-            if not self.is_stopped:
-                self.turn()
-            self.world.after(25, self.tick)
 
     def _receive(self, frames: list[bytes]) -> None:
         address, header, *bodies = frames
@@ -287,20 +328,21 @@ class SimNode:
         for execution in turn.start:
             self._run(execution)
         for execution in turn.cancel:
-            if self._work.pop(execution, None) is not None:
-                self.session.finish(execution, ActrRuntimeError("cancelled", may_have_run=True), self.world.now)
+            if execution in self._work:
+                on_cancel = self._work[execution]
+                if on_cancel is not None:
+                    on_cancel()
+                self.finish(execution, ActrRuntimeError("cancelled", may_have_run=True))
         self.news.extend(turn.news)
 
     def _run(self, execution: Execution) -> None:
         if isinstance(execution.request, Call):
             self.ran[execution.peer.serial, execution.request.id] += 1
-        outcome, duration = self.handlers[execution.request.route](execution)
-        self._work[execution] = 1
-        self.world.after(duration, lambda: self._guarded(lambda: self._finish(execution, outcome)))
-
-    def _finish(self, execution: Execution, outcome: bytes | ActrRuntimeError) -> None:
-        if self._work.pop(execution, None) is not None:
-            self.session.finish(execution, outcome, self.world.now)
+        self._work[execution] = None
+        result = self.handlers[execution.request.route](execution)
+        if result is not None:
+            outcome, duration = result
+            self.later(duration, lambda: self.finish(execution, outcome))
 
 
 class World:
@@ -317,7 +359,6 @@ class World:
         """How likely the stream plane loses a message."""
         self.cut_planes: set[tuple[str, str]] = set()
         """(from, to) names between which the direct way does not work."""
-        self.trace: list[tuple[int, str]] = []
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
         self._last: dict[Any, int] = {}
@@ -328,7 +369,6 @@ class World:
         """Another node, which starts to connect."""
         node = self.nodes[name] = SimNode(self, name, ActrType("acme", type_name), limits)
         self.after(0, node.connect)
-        self.after(1, node.tick)
         return node
 
     def after(self, delay: int, deed: Callable[[], None]) -> None:
@@ -424,7 +464,7 @@ class Collector:
         world = self._node.world
         for frame in frames:
             self._busy_until = max(self._busy_until, world.now) + self._pace
-            world.after(self._busy_until - world.now, partial(self._done, receiver, frame))
+            self._node.later(self._busy_until - world.now, partial(self._done, receiver, frame))
 
     def closed(self, outcome: Any) -> None:
         """The stream has ended."""
@@ -432,12 +472,12 @@ class Collector:
 
     def _done(self, receiver: Receiver, frame: DataStream) -> None:
         stream = receiver.stream
-        if self.outcome is not ... or stream is None or not self._node.is_up:
+        if self.outcome is not ... or stream is None:
             return
         self.frames.append(frame)
         stream.channel.completed_frames += 1
         stream.channel.completed_bytes += len(frame.payload())
-        self._node.do(lambda session, now: session.streams.progressed(receiver, now))
+        self._node.session.streams.progressed(receiver, self._node.world.now)
 
 
 __all__ = ["Collector", "Node", "SimBroker", "SimNode", "World"]

@@ -332,7 +332,7 @@ def test_at_most_concurrency_handlers_run_in_order_of_arrival() -> None:
 
     def slow(execution: Execution) -> tuple[bytes, int]:
         order.append(execution.request.body)
-        assert len(pair.callee._work) <= 1
+        assert len(pair.callee.session.serving.running) <= 2
         return b"", 100
 
     pair.callee.handlers[ECHO] = slow
@@ -367,16 +367,13 @@ def test_a_call_back_into_a_waiting_caller_does_not_deadlock_with_concurrency_on
     world.run_until(lambda: a.session.is_online and b.session.is_online)
 
     def nested(node: SimNode, to: SimNode, route: str) -> Any:
-        def handler(execution: Execution) -> tuple[bytes, int]:
+        def handler(execution: Execution) -> None:
             chain = (*execution.request.chain, node.id.serial)  # type: ignore[union-attr]
 
             def forward(outcome: Any) -> None:
-                result = outcome.body if isinstance(outcome, Reply) else outcome
-                del node._work[execution]
-                node.session.finish(execution, result, world.now)
+                node.finish(execution, outcome.body if isinstance(outcome, Reply) else outcome)
 
             node.session.call(to.id.serial, route, b"", 5_000, forward, world.now, chain=chain)
-            return b"", 10**9  # ends when the inner call does
 
         return handler
 

@@ -30,16 +30,16 @@ class Sender:
         if isinstance(opened, ActrRuntimeError):
             self.outcome = opened
         else:
-            self.node.world.after(0, self.push)
+            self.node.later(0, self.push)
 
     def writable(self) -> None:
-        self.node.world.after(0, self.push)
+        self.node.later(0, self.push)
 
     def closed(self, outcome: Any) -> None:
         self.outcome = outcome
 
     def push(self) -> None:
-        if not self.node.is_up or self.stream.state is OutState.CLOSED:
+        if self.stream.state is OutState.CLOSED:
             return
         channel = self.stream.channel
         assert channel is not None
