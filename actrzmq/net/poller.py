@@ -17,7 +17,6 @@ from typing import cast
 
 import zmq
 from zmq import zmq_poll
-from zmq.utils.monitor import parse_monitor_message
 
 from actrzmq.core.broker import BrokerCore, Bury, Remember
 from actrzmq.errors import ActrTransportError
@@ -47,9 +46,13 @@ _Ready = list[tuple[zmq.Socket[bytes] | int, int]]
 
 
 class BrokerLoop:
-    """The sockets of a broker. `store` takes what is to be remembered; it must not block."""
+    """The sockets of a broker. `store` takes what is to be remembered; it must not block.
+    `counted` is what it counts, to be shown with the rest.
+    """
 
-    def __init__(self, core: BrokerCore, store: Callable[[Sequence[Remember | Bury]], None]) -> None:
+    def __init__(
+        self, core: BrokerCore, store: Callable[[Sequence[Remember | Bury]], None], counted: Counter[str] | None = None
+    ) -> None:
         self._core = core
         self._store = store
         self._router = sockets.router(core.limits.body)
@@ -68,6 +71,7 @@ class BrokerLoop:
         self._sources: _Ready = [
             (source, zmq.POLLIN) for source in (self._router, self._pull, self._monitor, self._wakened.fileno())
         ]
+        self._counted = Counter() if counted is None else counted
         self.counters: Counter[str] = Counter()
 
     def listen(self, endpoint: str) -> str:
@@ -138,7 +142,7 @@ class BrokerLoop:
 
     def statistics(self) -> dict[str, int]:
         """Counts for the operator, by name."""
-        counters = self._switch.counters + self._relay.counters + self.counters
+        counters = self._switch.counters + self._relay.counters + self.counters + self._counted
         return {**self._core.statistics(), **counters}
 
     def _bind_unix(self, listening: zmq.Socket[bytes], endpoint: str) -> None:
@@ -187,9 +191,8 @@ class BrokerLoop:
 
     def _note_connections(self, now: int) -> None:
         for _ in range(EVENTS):
-            try:
-                event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))["event"]
-            except zmq.Again:
+            event = sockets.take_event(self._monitor)
+            if event is None:
                 return
             if event == zmq.EVENT_DISCONNECTED:
                 self._core.suspect(now)

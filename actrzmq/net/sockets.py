@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections import Counter
 from collections.abc import Sequence
 
@@ -101,6 +102,16 @@ def monitor(socket: zmq.Socket[bytes], events: int = CLIENT_EVENTS) -> zmq.Socke
     return watching
 
 
+def take_event(monitor: zmq.Socket[bytes]) -> int | None:
+    """The next event (`zmq.EVENT_…`) that a monitor has for us; None if there is none now."""
+    try:
+        event = receive_frame(monitor, zmq.NOBLOCK)
+    except zmq.Again:
+        return None
+    skip(monitor, more=True)  # the endpoint
+    return int.from_bytes(event[:2], sys.byteorder)
+
+
 def bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
     """Listen at `endpoint`, and return it with the port that it got. `ActrTransportError` if that can't be."""
     _allow_ipv6(socket, endpoint)
@@ -171,6 +182,13 @@ def has_input(socket: zmq.Socket[bytes]) -> bool:
     events = _get(socket, zmq.EVENTS)
     assert isinstance(events, int)
     return bool(events & zmq.POLLIN)
+
+
+def events(socket: zmq.Socket[bytes]) -> int:
+    """What the socket is ready for (POLLIN, POLLOUT). To look is also what makes its descriptor quiet again."""
+    ready = socket.getsockopt(zmq.EVENTS)
+    assert isinstance(ready, int)
+    return ready
 
 
 def skip(socket: zmq.Socket[bytes], more: bool) -> None:
