@@ -20,10 +20,6 @@ class ServiceClient:
         self._ctx = ctx
         self._dest = dest
 
-    async def _call(
-        self, route_key: str, request: Message, response: type[_Response], timeout_ms: int
-    ) -> _Response:
+    async def _call(self, route_key: str, request: Message, response: type[_Response], timeout_ms: int) -> _Response:
         """The decoded reply of type `response`; errors as `Context.call` raises them."""
-        return await self._ctx.call(
-            self._dest, route_key, request, timeout_ms=timeout_ms, response_type=response
-        )
+        return await self._ctx.call(self._dest, route_key, request, timeout_ms=timeout_ms, response_type=response)

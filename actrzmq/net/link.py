@@ -1,0 +1,136 @@
+"""The control plane of a node: one DEALER to the broker, drained and filled without ever blocking."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from contextlib import suppress
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from actrzmq.core.broker import MESSAGE_OVERHEAD
+from actrzmq.core.session import Session
+from actrzmq.core.turn import Outgoing
+from actrzmq.net import sockets
+from actrzmq.net.endpoints import candidates
+from actrzmq.wire.codec import BODY_BYTES, LARGE_PER_MESSAGE, DecodeError, decode_batch, decode_serial, encode_batch
+from actrzmq.wire.messages import Batch, Returned
+
+DRAIN = 200
+"""Messages taken at once, before others get their turn."""
+MAX_PARTS = 4 + LARGE_PER_MESSAGE
+
+
+class Link:
+    """The connection of one node to its broker. `wake` is called when something has come in."""
+
+    def __init__(self, url: str, loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
+        self._url = url
+        self._loop = loop
+        self._wake = wake
+        self._socket = sockets.dealer()
+        self._monitor = sockets.monitor(self._socket)
+        self._has_input = self._has_news = False
+        self._unsent: deque[list[bytes]] = deque()
+        self.counters: Counter[str] = Counter()
+        self.body_limit = BODY_BYTES
+
+    def open(self) -> None:
+        """Begin to connect; libzmq goes on trying."""
+        self._loop.add_reader(self._socket.FD, self._stirred)
+        self._loop.add_reader(self._monitor.FD, self._told)
+        sockets.connect(self._socket, candidates(self._url)[0])
+        # A descriptor tells only of what comes after one has looked in vain.
+        self._has_input = self._has_news = True
+        self._wake()
+
+    def close(self, linger_ms: int) -> None:
+        """Close, giving what was said last up to `linger_ms` to leave."""
+        self._loop.remove_reader(self._socket.FD)
+        self._loop.remove_reader(self._monitor.FD)
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(linger_ms)
+
+    def drain(self, session: Session, now: int) -> bool:
+        """Hand what has come in to `session`; True if there may be more."""
+        if self._has_news:
+            self._has_news = False
+            self._drain_monitor(session, now)
+        if not self._has_input:
+            return False
+        for _ in range(DRAIN):
+            frames = sockets.receive(self._socket, MAX_PARTS, self.body_limit, self.counters)
+            if frames is None:
+                self._has_input = False
+                return False
+            if frames:
+                self._take(frames, session, now)
+        return True
+
+    @property
+    def is_ready(self) -> bool:
+        """May more be sent, or does something wait already?"""
+        return not self._unsent
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Send one batch, or keep it until the socket takes it."""
+        parcel = outgoing.parcel
+        batch = Batch(outgoing.sent_at, [*parcel.envelopes], tuple(parcel.settled), tuple(parcel.large))
+        frames = [outgoing.to, encode_batch(batch), *parcel.bodies]
+        if self._unsent or not sockets.send(self._socket, frames):
+            self._unsent.append(frames)
+
+    def flush(self) -> None:
+        """Send what was kept, as far as the socket takes it."""
+        while self._unsent and sockets.send(self._socket, self._unsent[0]):
+            self._unsent.popleft()
+
+    def look(self) -> bool:
+        """Has something come in? To be asked after sending: the descriptor tells of edges only."""
+        self._has_input = self._has_input or bool(sockets.events(self._socket) & zmq.POLLIN)
+        return self._has_input
+
+    def _stirred(self) -> None:
+        self._has_input = True
+        self._wake()
+
+    def _told(self) -> None:
+        self._has_news = True
+        self._wake()
+
+    def _take(self, frames: list[bytes], session: Session, now: int) -> None:
+        if len(frames) < 2:
+            self.counters["dropped.frames"] += 1
+            return
+        address, header, *bodies = frames
+        size = sum(map(len, frames)) - len(address) + MESSAGE_OVERHEAD
+        try:
+            if address:
+                session.receive(decode_serial(address), decode_batch(header, bodies, self.body_limit), None, size, now)
+            else:
+                self._take_from_broker(header, bodies, size, session, now)
+        except DecodeError:
+            self.counters["dropped.undecodable"] += 1
+
+    def _take_from_broker(self, header: bytes, rest: list[bytes], size: int, session: Session, now: int) -> None:
+        batch = decode_batch(header)
+        returned = None
+        if rest:
+            if not any(isinstance(envelope, Returned) for envelope in batch.envelopes):
+                raise DecodeError("frames after a batch of the broker that returns nothing")
+            returned = decode_batch(rest[0], rest[1:], self.body_limit)
+        session.receive(None, batch, returned, size, now)
+
+    def _drain_monitor(self, session: Session, now: int) -> None:
+        with suppress(zmq.Again):
+            while True:
+                event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))["event"]
+                if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                    self._unsent.clear()
+                    session.connected(now)
+                elif event == zmq.EVENT_DISCONNECTED:
+                    self._unsent.clear()
+                    session.disconnected()

@@ -1,0 +1,113 @@
+"""Runs a session: one turn of it for each turn of the event loop in which something happened.
+
+A turn takes in what has come, ticks if it is time, has the outcome carried out, and sends what is to be said. So
+everything that happens within one turn of the loop leaves in one batch for each destination.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from actrzmq.core.session import Session
+from actrzmq.core.turn import News, Turn
+from actrzmq.net.clock import boottime_ms
+from actrzmq.net.link import Link
+from actrzmq.net.plane import Plane
+from actrzmq.net.watchdog import Watchdog
+
+HEARTBEAT = 0.5
+"""Seconds between two signs of life to the watchdog, at most."""
+DEREGISTER_WITHIN = 500
+"""Milliseconds that the last words may take to leave."""
+
+
+class Shell:
+    """Sockets, timer and watchdog of one node. `carry_out` does what a Turn asks for."""
+
+    def __init__(self, url: str, loop: asyncio.AbstractEventLoop, carry_out: Callable[[Turn], None]) -> None:
+        self._loop = loop
+        self._carry_out = carry_out
+        self.link = Link(url, loop, self._readable)
+        self.plane = Plane(loop, self._readable)
+        self._watchdog = Watchdog(url, lambda: self._session.registration.token)
+        self._session: Session
+        self._is_awake = False
+        self._is_closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tick_at = 0
+
+    def start(self, session: Session) -> None:
+        """Connect, and run `session` until `close`."""
+        self._session = session
+        self.link.open()
+        self.plane.open()
+        self._watchdog.start()
+        self._heartbeat()
+
+    def close(self) -> None:
+        """Release everything; what is under way is lost, except for the last words to the broker."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._watchdog.stop()
+        self.plane.close()
+        self.link.close(DEREGISTER_WITHIN)
+
+    def wake(self) -> None:
+        """Something was asked of the session: run a turn soon, once however often this is called."""
+        if not self._is_awake:
+            self._is_awake = True
+            self._loop.call_soon(self._turn)
+
+    def _heartbeat(self) -> None:
+        if not self._is_closed:
+            self._watchdog.turned(boottime_ms())
+            self._loop.call_later(HEARTBEAT, self._heartbeat)
+
+    def _readable(self) -> None:
+        if not self._is_awake:
+            self._turn()
+
+    def _turn(self) -> None:
+        if self._is_closed:
+            return
+        self._is_awake = False
+        session, link, plane = self._session, self.link, self.plane
+        now = boottime_ms()
+        session.paused(self._watchdog.take_gap(now), now)
+        more = link.drain(session, now)
+        more = plane.drain(session, now) or more
+        if now >= self._tick_at:
+            session.tick(now)
+        while turn := session.take_turn():
+            self._act(turn, now)
+        plane.flush()
+        link.flush()
+        if link.is_ready:
+            for outgoing in session.outgoing(now):
+                link.send(outgoing)
+        for parcel in session.streams.outgoing(now):
+            plane.send(parcel, session, now)
+        plane.sweep(now)
+        if link.look() or more:
+            self.wake()
+        self._arm(now)
+
+    def _act(self, turn: Turn, now: int) -> None:
+        self._watchdog.turned(now)
+        if turn.gone:
+            self.plane.forget(turn.gone)
+        for news, _ in turn.news:
+            if news is News.REGISTERED:
+                self.link.body_limit = self.plane.body_limit = self._session.registration.body_limit
+        self._carry_out(turn)
+
+    def _arm(self, now: int) -> None:
+        deadline = self._session.next_deadline()
+        if deadline is None or now < self._tick_at <= deadline:
+            return  # a tick too early does no harm, a timer made anew for each message does
+        if self._timer is not None:
+            self._timer.cancel()
+        self._tick_at = deadline
+        self._timer = self._loop.call_later(max(0, deadline - now) / 1000, self._turn)

@@ -1,0 +1,92 @@
+"""A thread that watches the event loop, and tells the broker when it no longer turns.
+
+The loop renews the lease itself; a blocked loop can't. The broker would count the node as dead, although its process
+lives and only one handler misbehaves. So this thread reports the lag, on a connection of its own that exists only then:
+the node keeps its identity and gets no new work. It also sees what the loop can't: that the whole process was stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+
+from actrzmq.net import sockets
+from actrzmq.net.clock import boottime_ms
+from actrzmq.net.endpoints import candidates
+from actrzmq.wire.codec import encode_batch
+from actrzmq.wire.messages import Batch, Lagging
+
+EVERY = 250
+LAG = 2_000
+STALL = 30_000
+REPORT_EVERY = 1_000
+
+log = logging.getLogger("actrzmq.watchdog")
+
+
+class Watchdog:
+    """Watches the thread that makes it. All times in milliseconds."""
+
+    def __init__(self, url: str, token: Callable[[], bytes]) -> None:
+        self._url = url
+        self._token = token
+        self._watched = threading.get_ident()
+        self._turned_at = self._beat_at = boottime_ms()
+        self._gap = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="actrzmq-watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching, and wait for the thread to end."""
+        self._stop.set()
+        self._thread.join(timeout=2)
+
+    def turned(self, now: int) -> None:
+        """The loop says that it turns."""
+        self._turned_at = now
+
+    def take_gap(self, now: int) -> int:
+        """The longest time since the last asking in which the process was not scheduled at all."""
+        gap = max(self._gap, now - self._beat_at)
+        self._gap = 0
+        return gap
+
+    def _run(self) -> None:
+        reported_at = 0
+        has_dumped = False
+        reporter = None
+        while not self._stop.wait(EVERY / 1000):
+            now = boottime_ms()
+            self._gap = max(self._gap, now - self._beat_at)
+            self._beat_at = now
+            lag = now - self._turned_at
+            if lag < LAG:
+                if reporter is not None:
+                    reporter.close(500)
+                    reporter = None
+                has_dumped = False
+                continue
+            if reporter is None:
+                log.warning("event loop blocked lag_ms=%d; the node gets no new work\n%s", lag, self._stack())
+                reporter = sockets.dealer()
+                sockets.connect(reporter, candidates(self._url)[0])
+            token = self._token()
+            if token and now - reported_at >= REPORT_EVERY:
+                reported_at = now
+                sockets.send(reporter, [b"", encode_batch(Batch(0, [Lagging(token, lag)]))])
+            if lag >= STALL and not has_dumped:
+                has_dumped = True
+                log.error("event loop stalled lag_ms=%d; the node counts as down\n%s", lag, self._stack())
+        if reporter is not None:
+            reporter.close(0)
+
+    def _stack(self) -> str:
+        frame = sys._current_frames().get(self._watched)
+        return "".join(traceback.format_stack(frame)) if frame else "(the thread is gone)"

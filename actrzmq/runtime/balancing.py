@@ -1,0 +1,88 @@
+"""Calls to a type: each goes to a live instance, and on to another one where that is safe.
+
+The first call to a type watches it, so that the next ones need no question to the broker. Only what was *rejected*
+(has provably not run) is tried again, or what failed and is idempotent by its contract.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from actrzmq.core.backoff import full_jitter
+from actrzmq.core.balance import choose
+from actrzmq.core.discovery import Watched
+from actrzmq.errors import ActrNotFound, ActrOverloaded, ActrRuntimeError, ActrTransportError
+from actrzmq.identity import ActrType, Serial
+from actrzmq.net.clock import boottime_ms
+from actrzmq.wire.messages import Reply
+
+if TYPE_CHECKING:
+    from actrzmq.runtime.engine import Engine
+
+ATTEMPTS = 5
+WATCHED_TYPES = 100
+"""Types watched at the same time, at most; the one that was called longest ago makes room."""
+
+
+class Balancer:
+    """Spreads the calls of one node over the instances of each type."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._topics: dict[ActrType, Watched] = {}
+
+    async def call(
+        self,
+        actor_type: ActrType,
+        route_key: str,
+        body: bytes,
+        deadline: int,
+        wait: bool,
+        idempotent: bool,
+        chain: tuple[Serial, ...],
+        signal: bool,
+        metadata: dict[str, str] | None,
+    ) -> Reply:
+        """Call any instance; see the module. Raises what the last attempt raised."""
+        tried: set[Serial] = set()
+        for attempt in range(1, ATTEMPTS + 1):
+            serial = await self._pick(actor_type, tried, deadline, wait)
+            try:
+                return await self._engine.call_once(serial, route_key, body, deadline, chain, signal, metadata)
+            except (ActrTransportError, ActrOverloaded) as error:
+                if attempt == ATTEMPTS or not _may_repeat(error, idempotent):
+                    raise
+                pause = full_jitter(attempt, random.random())  # noqa: S311 - jitter is no secret
+                if boottime_ms() + pause >= deadline:
+                    raise
+            tried.add(serial)
+            self._engine.count("calls.tried_again")
+            await asyncio.sleep(pause / 1000)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _pick(self, actor_type: ActrType, tried: set[Serial], deadline: int, wait: bool) -> Serial:
+        watched = self._watch(actor_type)
+        if not watched.instances or watched.is_stale:
+            timeout = max(0, deadline - boottime_ms()) if wait else 0
+            found = await self._engine.discover(actor_type, timeout, all=False)
+            return found[0].id.serial
+        instances = list(watched.instances.values())
+        chosen = choose(instances, tried, self._engine.session.open_calls_to, random.randrange)
+        if chosen is None:
+            raise ActrNotFound(f"no live node of type {actor_type}; is its process running?")
+        return chosen.id.serial
+
+    def _watch(self, actor_type: ActrType) -> Watched:
+        watched = self._topics.pop(actor_type, None)
+        if watched is None:
+            watched = self._engine.watch(actor_type, None)
+            if len(self._topics) >= WATCHED_TYPES:
+                self._engine.unwatch(self._topics.pop(next(iter(self._topics))))
+        self._topics[actor_type] = watched  # at the end: most recently used
+        return watched
+
+
+def _may_repeat(error: ActrRuntimeError, idempotent: bool) -> bool:
+    return error.retryable and (not error.may_have_run or idempotent)

@@ -1,0 +1,237 @@
+"""What a handler, a hook or a main program does things with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from google.protobuf.message import Message
+
+from actrzmq.core.execution import Execution, State
+from actrzmq.identity import ActrId, ActrType
+from actrzmq.net.clock import boottime_ms
+from actrzmq.runtime.dest import Dest
+from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS
+from actrzmq.runtime.payload import PayloadType
+from actrzmq.runtime.receiving import StreamCallback, StreamHandle, StreamReader
+from actrzmq.runtime.sending import StreamWriter
+from actrzmq.runtime.watching import Watch
+from actrzmq.wire.messages import DataStream
+
+if TYPE_CHECKING:
+    from actrzmq.runtime.engine import Engine
+
+_Response = TypeVar("_Response", bound=Message)
+
+
+class Context:
+    """The node, as seen from one call, or (without a call) from a hook or the main program.
+
+    It stays valid after its handler has returned, for tasks that the handler left behind. While the handler runs, calls
+    through it get no more time than its own caller has left.
+    """
+
+    def __init__(self, engine: Engine, execution: Execution | None = None) -> None:
+        self._engine = engine
+        self._execution = execution
+
+    # who
+
+    def self_id(self) -> ActrId:
+        """This node's id."""
+        return self._engine.id
+
+    def caller_id(self) -> ActrId | None:
+        """The node that calls, as the broker vouches for it; None for calls from the own process and in hooks."""
+        if self._execution is None:
+            return None
+        caller: ActrId | None = self._execution.peer.id
+        return None if caller is not None and caller.serial == self._engine.id.serial else caller
+
+    def request_id(self) -> str:
+        """Unique for each call; empty where there is none."""
+        execution = self._execution
+        return f"{execution.peer.serial:x}-{execution.id}" if execution is not None else ""
+
+    def metadata(self) -> Mapping[str, str]:
+        """What the caller gave along with the request."""
+        return (self._execution.request.metadata if self._execution else None) or {}
+
+    def deadline(self) -> float | None:
+        """When the caller stops waiting, on the clock of the event loop (for `asyncio.timeout_at`); None if nobody
+        waits.
+        """
+        if self._execution is None:
+            return None
+        return asyncio.get_running_loop().time() + (self._execution.deadline - boottime_ms()) / 1000
+
+    # finding
+
+    async def discover(self, actor_type: ActrType, timeout_ms: int = 0) -> ActrId:
+        """A live node of that type, chosen by load. Waits up to `timeout_ms` for one, by default not at all.
+
+        Raises `ActrNotFound` if there is none, `ActrTransportError` if the broker does not answer.
+        """
+        return (await self._engine.discover(actor_type, timeout_ms, all=False))[0].id
+
+    async def discover_all(self, actor_type: ActrType, timeout_ms: int = 0) -> list[ActrId]:
+        """All live nodes of that type that take new work. Raises as `discover` does."""
+        return [instance.id for instance in await self._engine.discover(actor_type, timeout_ms, all=True)]
+
+    def watch(self, actor_type: ActrType) -> Watch:
+        """The nodes of that type, as they come and go: `async with ctx.watch(t) as w: async for change in w`."""
+        return Watch(self._engine, actor_type)
+
+    # calling
+
+    @overload
+    async def call(
+        self,
+        dest: Dest,
+        route_key: str,
+        request: bytes,
+        timeout_ms: int = ...,
+        payload_type: PayloadType | None = ...,
+        *,
+        wait: bool = ...,
+        metadata: Mapping[str, str] | None = ...,
+    ) -> bytes: ...
+
+    @overload
+    async def call(
+        self,
+        dest: Dest,
+        route_key: str,
+        request: Message,
+        timeout_ms: int = ...,
+        payload_type: PayloadType | None = ...,
+        *,
+        wait: bool = ...,
+        metadata: Mapping[str, str] | None = ...,
+        response_type: type[_Response],
+    ) -> _Response: ...
+
+    @overload
+    async def call(
+        self,
+        dest: Dest,
+        route_key: str,
+        request: Message,
+        timeout_ms: int = ...,
+        payload_type: PayloadType | None = ...,
+        *,
+        wait: bool = ...,
+        metadata: Mapping[str, str] | None = ...,
+    ) -> Any: ...
+
+    async def call(
+        self,
+        dest: Dest,
+        route_key: str,
+        request: Message | bytes,
+        timeout_ms: int = DEFAULT_TIMEOUT_MS,
+        payload_type: PayloadType | None = None,
+        *,
+        wait: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        response_type: type[Message] | None = None,
+    ) -> object:
+        """Call `route_key` at `dest` and return the decoded response; for bytes, bytes.
+
+        `wait` waits, within the timeout, for an instance of a type that has none yet. `response_type` is needed where
+        the request's class was not generated by `actr gen`. Cancelling cancels the handler. Raises what the handler
+        raised, or `ActrTransportError`, `ActrTimeoutError`, `ActrNotFound`, `ActrUnknownRoute`, `ActrDecodeError`,
+        `ActrPermissionDenied`, `ActrOverloaded`; `.may_have_run` tells whether the handler may have run.
+        """
+        return await self._engine.call(
+            dest,
+            route_key,
+            request,
+            timeout_ms,
+            payload_type,
+            wait=wait,
+            metadata=metadata,
+            response_type=response_type,
+            within=self._running,
+        )
+
+    async def tell(
+        self,
+        dest: Dest,
+        route_key: str,
+        request: Message | bytes,
+        timeout_ms: int = DEFAULT_TIMEOUT_MS,
+        payload_type: PayloadType | None = None,
+        *,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Run `route_key` at `dest`, at most once, without a reply. Returns when queued, raises when it can't be."""
+        await self._engine.tell(dest, route_key, request, timeout_ms, payload_type, metadata=metadata)
+
+    # receiving streams
+
+    async def register_stream(
+        self,
+        stream_id: str,
+        callback: StreamCallback,
+        sender: ActrId | None = None,
+        *,
+        on_error: str = "reset",
+    ) -> StreamHandle:
+        """Have `callback(frame, sender_id)` called for each frame of `stream_id`, one at a time and in order.
+
+        Register before asking for the stream. With `sender`, only that node may send it. If the callback raises, the
+        stream is reset on both sides, or, with `on_error="skip"`, the frame is counted and the next one comes.
+        Raises `ActrConfigError` for an id that is registered already. The handle tells when and how the stream ends.
+        """
+        return self._engine.register_stream(stream_id, callback, sender, on_error)
+
+    async def unregister_stream(self, stream_id: str) -> None:
+        """Take no more frames of `stream_id`; its sender is told. Nothing happens if it is not registered."""
+        self._engine.unregister_stream(stream_id)
+
+    def stream(self, stream_id: str, sender: ActrId | None = None) -> StreamReader:
+        """Receive by iterating: `async for frame in ctx.stream(id)`. The id is registered by this very call.
+
+        The loop ends with the stream, and raises `ActrStreamError` if that was not complete.
+        """
+        return self._engine.stream_reader(stream_id, sender)
+
+    # sending streams
+
+    async def send_stream(
+        self, dest: Dest, data_stream: DataStream, payload_type: PayloadType = PayloadType.StreamReliable
+    ) -> None:
+        """Send one frame to `dest`. The first one opens the stream; waits when its credit is spent, and only then.
+
+        Raises `ActrStreamError`, `ActrTransportError`, `ActrNotFound` (nobody registered it there) or
+        `ActrPermissionDenied`, once, when the stream could not be opened or has been closed by the other side.
+        """
+        await self._engine.send_stream(dest, data_stream, payload_type)
+
+    async def end_stream(self, dest: Dest, stream_id: str, timeout_ms: int = DEFAULT_TIMEOUT_MS) -> None:
+        """End the stream; returns when the receiver has completed every frame.
+
+        Raises `ActrStreamError` if it was closed otherwise, `ActrTimeoutError` after `timeout_ms` without progress at
+        the receiver. A stream that is not open counts as ended.
+        """
+        await self._engine.end_stream(dest, stream_id, timeout_ms)
+
+    async def abort_stream(self, dest: Dest, stream_id: str, reason: str = "aborted by its sender") -> None:
+        """End the stream as failed, for `reason`: the receiver's callbacks stop, and its handle raises."""
+        await self._engine.abort_stream(dest, stream_id, reason)
+
+    def open_stream(
+        self, dest: Dest, stream_id: str, payload_type: PayloadType = PayloadType.StreamReliable
+    ) -> StreamWriter:
+        """Send as a context: `async with ctx.open_stream(dest, id) as out: await out.send(b"…")`.
+
+        Opens on entering, ends (and waits for the end) on leaving, aborts if the block raises.
+        """
+        return StreamWriter(self._engine, dest, stream_id, payload_type)
+
+    @property
+    def _running(self) -> Execution | None:
+        execution = self._execution
+        return execution if execution is not None and execution.state is State.RUNNING else None

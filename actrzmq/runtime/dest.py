@@ -1,0 +1,69 @@
+"""Where a call, a tell or a stream goes."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from msgspec import Struct
+
+from actrzmq.errors import ActrConfigError
+from actrzmq.identity import ActrId, ActrType
+
+
+class _Kind(Enum):
+    OWN = auto()
+    ACTOR = auto()
+    TYPE = auto()
+
+
+class Dest(Struct, frozen=True):
+    """A destination: one actor, any live actor of a type, or the own process."""
+
+    _kind: _Kind
+    _id: ActrId | None = None
+    _type: ActrType | None = None
+
+    @staticmethod
+    def shell() -> Dest:
+        """The own process, as its main program sees it; the same as `local`."""
+        return _OWN
+
+    @staticmethod
+    def local() -> Dest:
+        """The own process. A call from inside a handler does not wait for a free slot, so it can't deadlock."""
+        return _OWN
+
+    @staticmethod
+    def actor(id: ActrId) -> Dest:
+        """That actor and no other. Raises `ActrConfigError` if `id` is not an `ActrId`."""
+        if not isinstance(id, ActrId):
+            raise ActrConfigError(f"Dest.actor({id!r}): expected an ActrId, as discover() returns it")
+        return Dest(_Kind.ACTOR, id)
+
+    @staticmethod
+    def type(type: ActrType) -> Dest:
+        """Any live actor of that type, chosen anew for each call by load. Raises `ActrConfigError` for others."""
+        if not isinstance(type, ActrType):
+            raise ActrConfigError(f"Dest.type({type!r}): expected an ActrType, as in ActrType('acme', 'Echo')")
+        return Dest(_Kind.TYPE, None, type)
+
+    @property
+    def id(self) -> ActrId | None:
+        """The actor, where it is one."""
+        return self._id
+
+    @property
+    def actor_type(self) -> ActrType | None:
+        """The type, where any of it will do."""
+        return self._type
+
+    @property
+    def is_own(self) -> bool:
+        """Is it the own process?"""
+        return self._kind is _Kind.OWN
+
+    def __str__(self) -> str:
+        return str(self._id or self._type or "the own process")
+
+
+_OWN = Dest(_Kind.OWN)

@@ -1,0 +1,198 @@
+"""Runs handlers: decodes the request, awaits the method, encodes what it returns."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError, EncodeError, Message
+from msgspec import Struct
+
+from actrzmq.core.execution import Execution
+from actrzmq.errors import ActrConfigError, ActrDecodeError, ActrOverloaded, ActrRuntimeError, Status
+from actrzmq.net.clock import boottime_ms
+from actrzmq.runtime.context import Context
+from actrzmq.runtime.limits import check_body
+from actrzmq.runtime.workload import Route, WorkloadBase
+
+if TYPE_CHECKING:
+    from actrzmq.runtime.engine import Engine
+
+THREADS = 64
+"""Threads for handlers that are plain `def`s."""
+
+log = logging.getLogger("actrzmq.dispatch")
+
+Outcome = bytes | ActrRuntimeError
+
+
+class Target(Struct, frozen=True):
+    """Where calls to one route key go."""
+
+    route: Route
+    method: Callable[..., Any]
+    workload: WorkloadBase
+    is_exported: bool
+    is_async: bool
+
+
+class Dispatch:
+    """The routes of one node, and the tasks and threads in which their handlers run."""
+
+    def __init__(self, engine: Engine, workloads: Sequence[WorkloadBase]) -> None:
+        self._engine = engine
+        self._targets = _targets(workloads)
+        self._threads: ThreadPoolExecutor | None = None
+        self._abandoned = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.counters: Counter[str] = Counter()
+
+    def is_exported(self, route: str) -> bool | None:
+        """May other processes call `route`? None if there is no such route."""
+        target = self._targets.get(route)
+        return None if target is None else target.is_exported
+
+    def route(self, route_key: str) -> Route | None:
+        """The route of that key in this node."""
+        target = self._targets.get(route_key)
+        return target.route if target else None
+
+    def start(self, execution: Execution) -> None:
+        """Run the handler of `execution` in a task of its own; the engine hears how it ended."""
+        target = self._targets[execution.request.route]
+        run = self._run(execution, target) if target.is_async else self._run_in_thread(execution, target)
+        execution.task = task = asyncio.ensure_future(run)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """Cancel what still runs, and let go of the threads."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, execution: Execution, target: Target) -> None:
+        context = Context(self._engine, execution)
+        outcome: Outcome
+        try:
+            request = _decode(execution, target.route)
+            response = await target.method(request, context)
+            outcome = self._encode(response, target.route)
+        except asyncio.CancelledError:
+            outcome = _cancelled(target.route)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises, SystemExit too, is its answer
+            outcome = self._failed(error, target, context)
+        self._engine.finish(execution, outcome)
+
+    async def _run_in_thread(self, execution: Execution, target: Target) -> None:
+        context = Context(self._engine, execution)
+        if self._abandoned >= THREADS:
+            overloaded = ActrOverloaded(f"{target.route.route_key}: all {THREADS} threads are held by hanging handlers")
+            self._engine.finish(execution, overloaded)
+            return
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="actrzmq-handler")
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(self._threads, _run_blocking, execution, target, context)
+        try:
+            returned = await asyncio.shield(running)
+            if inspect.isawaitable(returned):  # a `def` around an `async def`, as decorators make
+                returned = await _caught(returned)
+            outcome = self._threaded(returned, target, context)
+        except asyncio.CancelledError:
+            # A thread can't be cancelled: its slot stays taken until it returns, however long its caller has been gone.
+            self._abandoned += 1
+            self.counters["threads.abandoned"] += 1
+            running.add_done_callback(lambda _: self._returned(execution, target))
+            return
+        self._engine.finish(execution, outcome)
+
+    def _returned(self, execution: Execution, target: Target) -> None:
+        self._abandoned -= 1
+        self._engine.finish(execution, _cancelled(target.route))
+
+    def _threaded(self, returned: object, target: Target, context: Context) -> Outcome:
+        if isinstance(returned, BaseException):
+            return self._failed(returned, target, context)
+        try:
+            return self._encode(returned, target.route)
+        except ActrRuntimeError as error:
+            return self._failed(error, target, context)
+
+    def _encode(self, response: object, route: Route) -> bytes:
+        if not isinstance(response, route.response):
+            expected = route.response.DESCRIPTOR.full_name
+            raise ActrRuntimeError(f"the handler of {route.route_key} returned {response!r:.80}, expected {expected}")
+        try:
+            body = response.SerializeToString()
+        except EncodeError as error:
+            raise ActrRuntimeError(f"the reply of {route.route_key} can't be encoded: {error}") from None
+        return check_body(body, self._engine.body_limit, f"the reply of {route.route_key}")
+
+    def _failed(self, error: BaseException, target: Target, context: Context) -> ActrRuntimeError:
+        if isinstance(error, ActrRuntimeError):
+            failed = error
+        else:
+            route_key = target.route.route_key
+            log.error("handler raised route=%s caller=%s", route_key, context.caller_id(), exc_info=error)
+            name = type(error).__name__
+            failed = ActrRuntimeError(f"{name}: {error}" if str(error) else name, code=Status.INTERNAL)
+        failed.may_have_run = True
+        self._engine.report(target.workload, context, error)
+        return failed
+
+
+def _targets(workloads: Sequence[WorkloadBase]) -> dict[str, Target]:
+    targets: dict[str, Target] = {}
+    for workload in workloads:
+        dispatcher = workload.get_dispatcher()
+        for route in dispatcher.routes:
+            method = getattr(workload.handler, route.method, None)
+            if not callable(method):
+                raise ActrConfigError(
+                    f"{type(workload.handler).__name__} has no method {route.method}, which {route.route_key} needs"
+                )
+            if route.route_key in targets:
+                raise ActrConfigError(f"{route.route_key} is served by two of the workloads attached")
+            is_async = inspect.iscoroutinefunction(method)
+            targets[route.route_key] = Target(route, method, workload, dispatcher.exported, is_async)
+    return targets
+
+
+def _decode(execution: Execution, route: Route) -> Message:
+    try:
+        return route.request.FromString(execution.request.body)
+    except DecodeError:
+        name = route.request.DESCRIPTOR.full_name
+        size = len(execution.request.body)
+        raise ActrDecodeError(f"{route.route_key}: the body ({size} bytes) is not a {name}") from None
+
+
+def _run_blocking(execution: Execution, target: Target, context: Context) -> object:
+    """The result of the handler, or the exception that it raised: a SystemExit must not end the thread's work."""
+    if execution.deadline <= boottime_ms():
+        return _cancelled(target.route)
+    try:
+        return target.method(_decode(execution, target.route), context)
+    except BaseException as error:  # noqa: BLE001 - it is logged and answered by whoever asked for it
+        return error
+
+
+async def _caught(awaitable: Awaitable[object]) -> object:
+    try:
+        return await awaitable
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - it is logged and answered by whoever asked for it
+        return error
+
+
+def _cancelled(route: Route) -> ActrRuntimeError:
+    return ActrRuntimeError(f"{route.route_key} was cancelled", code=Status.CANCELLED, may_have_run=True)

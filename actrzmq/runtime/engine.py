@@ -1,0 +1,579 @@
+"""One running node: its session, its shell, its handlers and streams, behind the verbs that `Context` offers."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import platform
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError, EncodeError, Message
+
+from actrzmq._version import __version__
+from actrzmq.core.discovery import Watched
+from actrzmq.core.execution import Execution
+from actrzmq.core.serving import ServingLimits
+from actrzmq.core.session import Session, SessionLimits
+from actrzmq.core.streams import OutStream, Receiver, StreamLimits, Wish
+from actrzmq.core.turn import News, Turn
+from actrzmq.errors import (
+    ActrConfigError,
+    ActrDecodeError,
+    ActrRuntimeError,
+    ActrStreamError,
+    ActrTimeoutError,
+    ActrTransportError,
+    Status,
+)
+from actrzmq.identity import ActrId, ActrType, Serial
+from actrzmq.manifest.model import Manifest, Permission
+from actrzmq.net.clock import boottime_ms
+from actrzmq.net.shell import Shell
+from actrzmq.runtime.balancing import Balancer
+from actrzmq.runtime.context import Context
+from actrzmq.runtime.dest import Dest
+from actrzmq.runtime.dispatch import Dispatch
+from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS, check_body, check_metadata, check_name, check_timeout
+from actrzmq.runtime.messages import is_idempotent, response_of
+from actrzmq.runtime.payload import PayloadType, is_signal, lane_of
+from actrzmq.runtime.receiving import (
+    CallbackInbox,
+    Inbox,
+    StreamCallback,
+    StreamHandle,
+    StreamReader,
+    already_registered,
+)
+from actrzmq.runtime.sending import Outlet
+from actrzmq.runtime.workload import WorkloadBase
+from actrzmq.wire.messages import PROTOCOL, DataStream, Instance, Register, Reply, Rule
+
+CLOSED_STREAMS = 1_000
+"""Streams closed by the other side that their senders have not noticed yet, at most."""
+OPEN_WITHIN = 30_000
+
+log = logging.getLogger("actrzmq.node")
+
+_Value = TypeVar("_Value")
+
+
+class Engine:
+    """Made by `ActrNode.start`, on the event loop that it runs on. Not thread-safe, like the loop itself."""
+
+    def __init__(self, manifest: Manifest, workloads: Sequence[WorkloadBase], fingerprint: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._manifest = manifest
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._outlets: dict[tuple[Serial, str], Outlet] = {}
+        self._closed: OrderedDict[tuple[Serial, str], Outlet] = OrderedDict()
+        self._inboxes: dict[str, Inbox] = {}
+        self._counters: Counter[str] = Counter()
+        self._registered: asyncio.Future[None] = self._loop.create_future()
+        self._out: asyncio.Future[None] = self._loop.create_future()
+        self._is_stopped = False
+        self.dispatch = Dispatch(self, workloads)
+        self.shell = Shell(manifest.broker_url, self._loop, self._carry_out)
+        plane = self.shell.plane
+        self.session = Session(
+            _register(manifest, plane.data_endpoint, fingerprint),
+            self.dispatch.is_exported,
+            os.urandom,
+            boottime_ms(),
+            _limits(manifest),
+            plane.grants_endpoint,
+        )
+        self.balancer = Balancer(self)
+
+    # life
+
+    async def start(self) -> None:
+        """Connect and register; waits for the broker for as long as it takes. Raises if the broker refuses."""
+        self.shell.start(self.session)
+        await asyncio.shield(self._registered)
+
+    async def stop(self, drain_ms: int, on_stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Drain for at most `drain_ms`, run `on_stop`, deregister, release everything."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        deadline = boottime_ms() + drain_ms
+        self.session.drain(boottime_ms())
+        self.shell.wake()
+        await self._until(lambda: not self.session.serving.open_count, deadline)
+        self.session.streams.drain_senders(boottime_ms())
+        self.shell.wake()
+        await self._until(lambda: not self.session.streams.open_count, deadline)
+        await on_stop()
+        self.session.leave(boottime_ms())
+        self.shell.wake()
+        await self._until(self._out.done, boottime_ms() + 500)
+        await self.close()
+
+    async def close(self) -> None:
+        """Release everything at once. What is open ends with an error here."""
+        self._is_stopped = True
+        self.session.leave(boottime_ms())
+        while turn := self.session.take_turn():
+            self._carry_out(turn)
+        self.shell.close()
+        await self.dispatch.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def id(self) -> ActrId:
+        """The present identity; it changes when the node is fenced."""
+        return self.session.id
+
+    @property
+    def body_limit(self) -> int:
+        """Bytes of one body or payload, at most, as the broker said."""
+        return self.shell.link.body_limit
+
+    def statistics(self) -> dict[str, int]:
+        """What is open, and every drop with its reason."""
+        return {
+            **self.session.statistics(),
+            **self._counters,
+            **self.dispatch.counters,
+            **{f"link.{key}": count for key, count in self.shell.link.counters.items()},
+            **{f"plane.{key}": count for key, count in self.shell.plane.counters.items()},
+        }
+
+    # calls
+
+    async def call(
+        self,
+        dest: Dest,
+        route_key: str,
+        request: Message | bytes,
+        timeout_ms: int = DEFAULT_TIMEOUT_MS,
+        payload_type: PayloadType | None = None,
+        *,
+        wait: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        response_type: type[Message] | None = None,
+        within: Execution | None = None,
+    ) -> object:
+        """See `Context.call`. `within` is the running handler that makes the call, if one does."""
+        now = boottime_ms()
+        deadline = now + check_timeout(timeout_ms)
+        chain: tuple[Serial, ...] = ()
+        if within is not None:
+            deadline = min(deadline, within.deadline)
+            chain = (*getattr(within.request, "chain", ()), self.session.serial)
+        response = self._response_type(route_key, request, response_type)
+        body = self._encode(request, route_key)
+        signal = is_signal(payload_type)
+        extra = check_metadata(metadata)
+        if dest.actor_type is not None:
+            idempotent = isinstance(request, Message) and is_idempotent(type(request), route_key)
+            reply = await self.balancer.call(
+                dest.actor_type, route_key, body, deadline, wait, idempotent, chain, signal, extra
+            )
+        else:
+            serial = self.session.serial if dest.id is None else dest.id.serial
+            reply = await self.call_once(serial, route_key, body, deadline, chain, signal, extra)
+        return reply.body if response is None else _decode(reply.body, response, route_key)
+
+    async def call_once(
+        self,
+        serial: Serial,
+        route_key: str,
+        body: bytes,
+        deadline: int,
+        chain: tuple[Serial, ...],
+        signal: bool,
+        metadata: dict[str, str] | None,
+    ) -> Reply:
+        """One call to one node, to its end. Cancelling cancels it there too."""
+        now = boottime_ms()
+        if deadline <= now:
+            raise ActrTimeoutError(f"{route_key}: the deadline of the calling handler has passed; nothing was sent")
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        call = self.session.call(
+            serial,
+            route_key,
+            body,
+            deadline - now,
+            _resolver(future),
+            now,
+            chain=chain,
+            is_signal=signal,
+            metadata=metadata,
+        )
+        self.shell.wake()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.session.cancel(call, boottime_ms())
+            self.shell.wake()
+            raise
+
+    async def tell(
+        self,
+        dest: Dest,
+        route_key: str,
+        request: Message | bytes,
+        timeout_ms: int,
+        payload_type: PayloadType | None,
+        *,
+        metadata: Mapping[str, str] | None,
+    ) -> None:
+        """See `Context.tell`."""
+        timeout = check_timeout(timeout_ms)
+        body = self._encode(request, route_key)
+        signal, extra = is_signal(payload_type), check_metadata(metadata)
+        if dest.actor_type is not None:
+            serial = (await self.discover(dest.actor_type, 0, all=False))[0].id.serial
+        else:
+            serial = self.session.serial if dest.id is None else dest.id.serial
+        self.session.tell(serial, route_key, body, timeout, boottime_ms(), is_signal=signal, metadata=extra)
+        self.shell.wake()
+
+    def finish(self, execution: Execution, outcome: bytes | ActrRuntimeError) -> None:
+        """A handler has ended."""
+        self.session.finish(execution, outcome, boottime_ms())
+        self.shell.wake()
+
+    # discovery
+
+    async def discover(self, actor_type: ActrType, timeout_ms: int, *, all: bool) -> tuple[Instance, ...]:
+        """See `Context.discover`."""
+        if not isinstance(actor_type, ActrType):
+            raise ActrConfigError(f"discover({actor_type!r}): expected an ActrType, as in ActrType('acme', 'Echo')")
+        timeout = check_timeout(timeout_ms, may_be_zero=True)
+        future: asyncio.Future[tuple[Instance, ...]] = self._loop.create_future()
+        query = self.session.discover(
+            actor_type, "", all=all, timeout=timeout, waiter=_resolver(future), now=boottime_ms()
+        )
+        self.shell.wake()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.session.cancel_discover(query, boottime_ms())
+            self.shell.wake()
+            raise
+
+    def watch(self, actor_type: ActrType, sink: Callable[[Any], None] | None) -> Watched:
+        """Watch a type until `unwatch`."""
+        watched = self.session.watch(actor_type, "", sink, boottime_ms())
+        self.shell.wake()
+        return watched
+
+    def unwatch(self, watched: Watched) -> None:
+        """Stop watching."""
+        self.session.unwatch(watched, boottime_ms())
+        self.shell.wake()
+
+    # streams, receiving
+
+    def register_stream(
+        self, stream_id: str, callback: StreamCallback, sender: ActrId | None, on_error: str
+    ) -> StreamHandle:
+        """See `Context.register_stream`."""
+        inbox = CallbackInbox(self, check_name(stream_id, "stream id"), callback, on_error)
+        self._register(inbox, sender)
+        return StreamHandle(inbox)
+
+    def stream_reader(self, stream_id: str, sender: ActrId | None) -> StreamReader:
+        """See `Context.stream`."""
+        reader = StreamReader(self, check_name(stream_id, "stream id"))
+        self._register(reader, sender)
+        return reader
+
+    def unregister_stream(self, stream_id: str) -> None:
+        """See `Context.unregister_stream`."""
+        inbox = self._inboxes.get(stream_id)
+        if inbox is not None:
+            error = ActrStreamError(f"stream {stream_id}: closed by its receiver", code=Status.CANCELLED)
+            self.cancel_stream(inbox.receiver, error)
+
+    def cancel_stream(self, receiver: Receiver, error: ActrRuntimeError) -> None:
+        """End a stream that is received, with `error` on both sides."""
+        self.session.streams.unregister(receiver, error, boottime_ms())
+        inbox: Inbox = receiver.sink
+        self._forget_inbox(inbox)
+        inbox.closed(error)
+        self.shell.wake()
+
+    def progressed(self, receiver: Receiver) -> None:
+        """Frames of it have been completed."""
+        self.session.streams.progressed(receiver, boottime_ms())
+        self.shell.wake()
+
+    # streams, sending
+
+    async def send_stream(self, dest: Dest, frame: DataStream, payload_type: PayloadType) -> None:
+        """See `Context.send_stream`."""
+        if dest.id is not None:
+            outlet = self._outlets.get((dest.id.serial, frame.stream_id()))
+            if outlet is not None:
+                await outlet.push(frame)
+                return
+        await self._outlet(self._serial(dest), frame.stream_id(), payload_type).push(frame)
+
+    async def open_stream(self, dest: Dest, stream_id: str, payload_type: PayloadType) -> Dest:
+        """Open a stream and wait for that; returns the destination as one actor."""
+        if dest.actor_type is not None:
+            dest = Dest.actor((await self.discover(dest.actor_type, 0, all=False))[0].id)
+        outlet = self._outlet(self._serial(dest), stream_id, payload_type)
+        await asyncio.shield(outlet.opening)
+        if outlet.is_closed:
+            raise outlet.failure()
+        return dest
+
+    async def end_stream(self, dest: Dest, stream_id: str, timeout_ms: int) -> None:
+        """See `Context.end_stream`."""
+        key = (self._serial(dest), stream_id)
+        timeout = check_timeout(timeout_ms) / 1000
+        outlet = self._outlets.get(key)
+        if outlet is None:
+            self._raise_closed(key)
+            return
+        await asyncio.shield(outlet.opening)
+        if not outlet.is_closed:
+            self.session.streams.end(outlet.stream, boottime_ms())
+            self.shell.wake()
+        done = -1
+        while not outlet.ending.done():
+            if outlet.completed == done:
+                raise ActrTimeoutError(
+                    f"stream {stream_id}: {dest} has made no progress for {timeout_ms} ms, {done} frames are done"
+                )
+            done = outlet.completed
+            await asyncio.wait([outlet.ending], timeout=timeout)
+        self._closed.pop(key, None)
+        if outlet.outcome is not None:
+            raise outlet.outcome
+
+    async def abort_stream(self, dest: Dest, stream_id: str, reason: str) -> None:
+        """See `Context.abort_stream`."""
+        key = (self._serial(dest), stream_id)
+        outlet = self._outlets.get(key)
+        if outlet is not None:
+            self.session.streams.abort(outlet.stream, ActrStreamError(f"stream {stream_id}: {reason}"), boottime_ms())
+            self.shell.wake()
+            await asyncio.shield(outlet.ending)
+            self._closed.pop(key, None)
+
+    def frames_queued(self, stream: OutStream) -> None:
+        """Frames wait in the channel of `stream`."""
+        self.session.streams.queued(stream)
+        self.shell.wake()
+
+    # for the parts
+
+    def spawn(self, coroutine: Coroutine[Any, Any, _Value]) -> asyncio.Task[_Value]:
+        """Run `coroutine` in a task that ends with the node at the latest."""
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def count(self, what: str) -> None:
+        """One more of `what`, in the statistics."""
+        self._counters[what] += 1
+
+    def report(self, workload: WorkloadBase, context: Context, error: BaseException) -> None:
+        """Tell the workload's `on_error` hook."""
+        self.spawn(run_hook(workload, "on_error", context, error))
+
+    # the outcome of a turn
+
+    def _carry_out(self, turn: Turn) -> None:
+        for waiter, outcome in turn.resolve:
+            waiter(outcome)
+        for receiver, frames in turn.deliver:
+            receiver.sink.deliver(frames)
+        for outlet in turn.writable:
+            outlet.writable()
+        for sink, outcome in turn.closed:
+            self._close(sink, outcome)
+        for execution in turn.start:
+            self.dispatch.start(execution)
+        for execution in turn.cancel:
+            if execution.task is not None:
+                execution.task.cancel()
+        for news, text in turn.news:
+            self._hear(news, text)
+
+    def _close(self, sink: Inbox | Outlet, outcome: ActrRuntimeError | None) -> None:
+        if isinstance(sink, Inbox):
+            self._forget_inbox(sink)
+        else:
+            self._forget_outlet(sink, outcome)
+        sink.closed(outcome)
+
+    def _hear(self, news: News, text: str) -> None:
+        match news:
+            case News.REGISTERED:
+                log.info("registered id=%s broker=%s", text, self._manifest.broker_url)
+                if not self._registered.done():
+                    self._registered.set_result(None)
+            case News.FENCED:
+                log.warning("fenced: %s; new id=%s", text, self.id)
+            case News.REFUSED:
+                log.error("refused by the broker: %s", text)
+                if not self._registered.done():
+                    self._registered.set_exception(ActrConfigError(f"the broker refuses this node: {text}"))
+            case News.OUT:
+                if not self._out.done():
+                    self._out.set_result(None)
+
+    # private
+
+    def _register(self, inbox: Inbox, sender: ActrId | None) -> None:
+        serial = None if sender is None else sender.serial
+        receiver = self.session.streams.register(inbox.stream_id, serial, inbox, boottime_ms())
+        if receiver is None:
+            raise already_registered(inbox.stream_id)
+        inbox.receiver = receiver
+        self._inboxes[inbox.stream_id] = inbox
+        self.shell.wake()
+
+    def _forget_inbox(self, inbox: Inbox) -> None:
+        if self._inboxes.get(inbox.stream_id) is inbox:
+            del self._inboxes[inbox.stream_id]
+
+    def _outlet(self, serial: Serial, stream_id: str, payload_type: PayloadType) -> Outlet:
+        key = (serial, stream_id)
+        outlet = self._outlets.get(key)
+        if outlet is not None:
+            return outlet
+        lane = lane_of(payload_type)
+        self._raise_closed(key)
+        if self._is_stopped:
+            raise ActrTransportError(f"stream {stream_id}: this node is stopping")
+        peer = self.session.peer(serial, f"stream {check_name(stream_id, 'stream id')}")
+        outlet = Outlet(self, stream_id)
+        wish = Wish[self._manifest.streams.path.name]
+        outlet.stream = self.session.streams.open(peer, stream_id, lane, wish, OPEN_WITHIN, outlet, boottime_ms())
+        self._outlets[key] = outlet
+        self.shell.wake()
+        return outlet
+
+    def _forget_outlet(self, outlet: Outlet, outcome: ActrRuntimeError | None) -> None:
+        key = (outlet.stream.peer.serial, outlet.stream_id)
+        if self._outlets.get(key) is outlet:
+            del self._outlets[key]
+            if outcome is not None:
+                self._closed[key] = outlet
+                if len(self._closed) > CLOSED_STREAMS:
+                    self._closed.popitem(last=False)
+
+    def _raise_closed(self, key: tuple[Serial, str]) -> None:
+        """A stream that the other side has closed raises once, at the sender's next step; then the id is free again."""
+        outlet = self._closed.pop(key, None)
+        if outlet is not None:
+            raise outlet.failure()
+
+    def _serial(self, dest: Dest) -> Serial:
+        if dest.actor_type is not None:
+            raise ActrConfigError(
+                f"a stream goes to one actor, not to any of {dest.actor_type}: "
+                "discover one and take Dest.actor(id), or use open_stream"
+            )
+        return self.session.serial if dest.id is None else dest.id.serial
+
+    def _encode(self, request: Message | bytes, route_key: str) -> bytes:
+        check_name(route_key, "route key")
+        if isinstance(request, Message):
+            try:
+                body = request.SerializeToString()
+            except EncodeError as error:
+                raise ActrConfigError(f"{route_key}: the request can't be encoded: {error}") from None
+        elif isinstance(request, bytes | bytearray | memoryview):
+            body = bytes(request)
+        else:
+            raise ActrConfigError(f"{route_key}: expected a protobuf message or bytes, got {type(request).__name__}")
+        return check_body(body, self.body_limit, route_key)
+
+    def _response_type(
+        self, route_key: str, request: Message | bytes, given: type[Message] | None
+    ) -> type[Message] | None:
+        if not isinstance(request, Message):
+            return None
+        own = self.dispatch.route(route_key)
+        response = given or response_of(type(request), route_key) or (own.response if own else None)
+        if response is None:
+            raise ActrConfigError(
+                f"{route_key}: nobody has declared what it answers to {type(request).__name__}; "
+                "generate the client with `actr gen`, give response_type=, or send bytes"
+            )
+        return response
+
+    async def _until(self, is_done: Callable[[], object], deadline: int) -> None:
+        """Wait until `is_done()` or `deadline`, looking again every few milliseconds: this is the way out, once."""
+        while not is_done() and boottime_ms() < deadline and not self.session.is_out:  # noqa: ASYNC110 - the core has no events
+            await asyncio.sleep(0.01)
+
+
+def _resolver(future: asyncio.Future[Any]) -> Callable[[Any], None]:
+    def resolve(outcome: object) -> None:
+        if future.done():
+            return
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+    return resolve
+
+
+def _decode(body: bytes, response: type[Message], route_key: str) -> Message:
+    try:
+        return response.FromString(body)
+    except DecodeError:
+        name = response.DESCRIPTOR.full_name
+        raise ActrDecodeError(
+            f"{route_key}: the reply ({len(body)} bytes) is not a {name}; do both sides have the same contract?",
+            may_have_run=True,
+        ) from None
+
+
+async def run_hook(workload: WorkloadBase, name: str, *arguments: object) -> None:
+    """Run a hook of `workload` with as many of the arguments as it takes; its errors are the caller's business."""
+    hook = getattr(workload.handler, name, None) or getattr(workload, name)
+    parameters = inspect.signature(hook).parameters.values()
+    takes_any = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
+    result = hook(*(arguments if takes_any else arguments[: len(parameters)]))
+    if result is not None:
+        await result
+
+
+def _register(manifest: Manifest, data_endpoint: str, fingerprint: str) -> Register:
+    rules = None
+    if manifest.acl is not None:
+        rules = tuple(Rule(rule.permission is Permission.ALLOW, rule.types) for rule in manifest.acl)
+    return Register(
+        attempt=0,
+        protocol=PROTOCOL,
+        key=b"",
+        realm=manifest.realm,
+        type=manifest.actor_type,
+        name=manifest.name,
+        visible=manifest.visible,
+        rules=rules,
+        data=data_endpoint,
+        stream_memory=manifest.streams.memory,
+        fingerprint=fingerprint,
+        host=platform.node(),
+        pid=os.getpid(),
+        version=__version__,
+    )
+
+
+def _limits(manifest: Manifest) -> SessionLimits:
+    streams, dispatch = manifest.streams, manifest.dispatch
+    return SessionLimits(
+        serving=ServingLimits(concurrency=dispatch.concurrency, queue=dispatch.queue),
+        streams=StreamLimits(
+            window_frames=streams.window_frames, window_bytes=streams.window_bytes, memory=streams.memory
+        ),
+    )

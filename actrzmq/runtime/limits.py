@@ -1,0 +1,57 @@
+"""What is refused before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from actrzmq.errors import ActrConfigError, ActrOverloaded
+from actrzmq.wire.messages import MAX_METADATA, MAX_NAME, MAX_TEXT
+
+MAX_TIMEOUT_MS = 24 * 3600 * 1000
+DEFAULT_TIMEOUT_MS = 30_000
+
+
+def check_timeout(timeout_ms: int, *, may_be_zero: bool = False) -> int:
+    """`timeout_ms`, if it is a number of milliseconds from 1 to a day; else `ActrConfigError`."""
+    least = 0 if may_be_zero else 1
+    if (
+        isinstance(timeout_ms, bool)
+        or not isinstance(timeout_ms, int | float)
+        or not (least <= timeout_ms <= MAX_TIMEOUT_MS)
+    ):
+        raise ActrConfigError(f"timeout_ms={timeout_ms!r}: expected {least} to {MAX_TIMEOUT_MS} milliseconds")
+    return int(timeout_ms) or least
+
+
+def check_name(name: str, what: str) -> str:
+    """`name`, if it is a text of 1 to 256 characters; else `ActrConfigError`."""
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+        shown = name if not isinstance(name, str) or len(name) < 80 else f"{name[:80]}… ({len(name)} characters)"
+        raise ActrConfigError(f"{what} {shown!r}: expected a text of 1 to {MAX_NAME} characters")
+    return name
+
+
+def check_body(body: bytes, limit: int, what: str) -> bytes:
+    """`body`, if it is no longer than `limit` bytes; else `ActrOverloaded`, and nothing is sent."""
+    if len(body) > limit:
+        raise ActrOverloaded(
+            f"{what}: a body of {len(body)} bytes, at most {limit} (limits.body_bytes of the broker); "
+            "send it as a stream",
+            retryable=False,
+        )
+    return body
+
+
+def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str] | None:
+    """`metadata` as it travels: at most 64 texts; else `ActrConfigError`."""
+    if not metadata:
+        return None
+    if len(metadata) > MAX_METADATA:
+        raise ActrConfigError(f"metadata of {len(metadata)} entries, at most {MAX_METADATA}")
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str) or len(key) > MAX_NAME or len(value) > MAX_TEXT:
+            raise ActrConfigError(
+                f"metadata {str(key)[:80]!r}: expected a text of at most {MAX_NAME} characters for the key, "
+                f"{MAX_TEXT} for the value"
+            )
+    return dict(metadata)

@@ -1,0 +1,62 @@
+"""Watching a type: who is there, and who comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from actrzmq.core.discovery import Change, Watched
+from actrzmq.identity import ActrId, ActrType
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from actrzmq.runtime.engine import Engine
+
+QUEUE = 10_000
+"""Changes kept for one who does not read them; over it, the older half is dropped, since `instances` is what counts."""
+
+
+class Watch:
+    """The live nodes of one type. Iterating gives each `Change`: first those that are up, then as it happens."""
+
+    def __init__(self, engine: Engine, actor_type: ActrType) -> None:
+        self._engine = engine
+        self._type = actor_type
+        self._changes: deque[Change] = deque()
+        self._wakeup: asyncio.Future[None] | None = None
+        self._watched: Watched | None = None
+
+    @property
+    def instances(self) -> list[ActrId]:
+        """Who is up now and takes new work."""
+        return [instance.id for instance in self._watched.instances.values()] if self._watched else []
+
+    async def __aenter__(self) -> Watch:
+        self._watched = self._engine.watch(self._type, self._add)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._watched is not None:
+            self._engine.unwatch(self._watched)
+
+    def __aiter__(self) -> Watch:
+        return self
+
+    async def __anext__(self) -> Change:
+        """The next change; waits for as long as there is none."""
+        while not self._changes:
+            self._wakeup = asyncio.get_running_loop().create_future()
+            await self._wakeup
+        return self._changes.popleft()
+
+    def _add(self, change: Change) -> None:
+        if len(self._changes) >= QUEUE:
+            for _ in range(QUEUE // 2):
+                self._changes.popleft()
+        self._changes.append(change)
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
