@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
-from xmlrpc.client import ServerProxy
+from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
@@ -120,7 +120,7 @@ class Clone:
         try:
             with self.rpc() as rpc:
                 return cast("dict[str, Any]", rpc.getProcessInfo(name))
-        except OSError:
+        except (OSError, Fault):  # not there yet, or about to reload
             return {}
 
 
@@ -150,7 +150,7 @@ def is_alive(pid: int) -> bool:
     """Whether the process `pid` runs, zombies not counted."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

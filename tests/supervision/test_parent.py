@@ -20,7 +20,7 @@ if sys.argv[1] == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 else:
     signal.signal(signal.SIGTERM, lambda *_: (print("drained", flush=True), sys.exit(0)))
-print(watch_parent(grace_s=0.2), flush=True)
+print(watch_parent(grace_s=0.2 if sys.argv[1] == "stubborn" else 20), flush=True)
 time.sleep(30)
 """
 
