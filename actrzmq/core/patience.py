@@ -22,10 +22,6 @@ class Patience:
         self._quiet = QUIET
         self._ask_at = None
 
-    def rest(self) -> None:
-        """Nobody waits for anything."""
-        self._ask_at = None
-
     def postpone(self, now: int) -> None:
         """No news, but a sign of life, or something was done about it: wait a full term from now."""
         self._ask_at = now + self._quiet

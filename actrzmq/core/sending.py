@@ -15,8 +15,9 @@ The life of a channel is in `channel.py`.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 
+from actrzmq.core.backlog import Backlog
 from actrzmq.core.channel import NEXT, OVER, State, Step
 from actrzmq.core.flight import Flight
 from actrzmq.core.packing import MESSAGE_BYTES, Parcel, pack
@@ -24,9 +25,6 @@ from actrzmq.core.patience import Patience
 from actrzmq.errors import ActrStreamError, Status
 from actrzmq.wire.messages import Channel, DataStream, End, Failure, Grant, Lane, Probe, Reset
 
-WAITING_FRAMES = 64
-"""Frames of a latency-first stream that may wait for credit."""
-WAITING_BYTES = 1024 * 1024
 AHEAD_FRAMES = 65_536
 """Frames beyond the completed ones, at most, whatever the receiver grants: its generosity must not fill our memory."""
 AHEAD_BYTES = 64 * 1024 * 1024
@@ -44,8 +42,6 @@ class SendChannel:
         self.state = State.OPEN
         self.sent = 0
         """Frames that have a number: they were taken for sending."""
-        self.dropped = 0
-        """Frames that a latency-first stream gave up for newer ones."""
         self.drops: Counter[str] = Counter()
         """What the receiver said that made no sense or came twice, by reason."""
         self._received = 0
@@ -56,8 +52,7 @@ class SendChannel:
         self._credited = 0
         self._credited_bytes = 0
         self._unsent: list[DataStream] = []  # they have credit and no number
-        self._waiting: deque[tuple[DataStream, int]] = deque()  # while any frame waits here, there is no credit
-        self._waiting_bytes = 0
+        self._backlog = Backlog()  # while any frame waits here, there is no credit
         self._numbered: list[Parcel] = []  # to be taken
         self._flight = Flight()
         self._end_is_due = False
@@ -109,7 +104,7 @@ class SendChannel:
             parcels += self._numbered
             self._flight.add(self._numbered)
             self._numbered = []
-        if self._end_is_due and not self._waiting:
+        if self._end_is_due and not self._backlog:
             self._end_is_due = False
             self._end_is_said = True
             parcels.append(Parcel(self._end(), (), MESSAGE_BYTES, self.sent + 1, self.sent + 1, 0))
@@ -118,7 +113,7 @@ class SendChannel:
     @property
     def has_outgoing(self) -> bool:
         """Is there something to `take`?"""
-        end_is_next = self._end_is_due and not self._waiting
+        end_is_next = self._end_is_due and not self._backlog
         return bool(self._unsent or self._numbered or self._flight.is_asked_again or end_is_next)
 
     # what the receiver says
@@ -178,8 +173,7 @@ class SendChannel:
             self.drops["reset.nonsense"] += 1
         else:
             self._flight.complete(reset.last)
-        has_all = reset.last == self.sent and not self._unsent and not self._waiting
-        is_complete = has_all and reset.failure.status == Status.CANCELLED
+        is_complete = self.is_all_done and reset.failure.status == Status.CANCELLED
         self._step(Step.DONE if is_complete else Step.RESET)
 
     # time
@@ -187,10 +181,7 @@ class SendChannel:
     def tick(self, now: int) -> list[tuple[Probe | End, bool]]:
         """What to ask after long silence, and whether to ask it over the control plane."""
         self._now = now
-        if not self._waits_for_news:
-            self._patience.rest()
-            return []
-        if not self._patience.is_over(now):
+        if not self._waits_for_news or not self._patience.is_over(now):
             return []
         question = self._end() if self._end_is_said else Probe(self.channel, self.sent)
         return [(question, self._patience.asked % 2 == 0)]
@@ -210,9 +201,19 @@ class SendChannel:
         return self._flight.completed
 
     @property
+    def dropped(self) -> int:
+        """Frames that a latency-first stream gave up for newer ones."""
+        return self._backlog.dropped
+
+    @property
     def can_push(self) -> bool:
         """Would `push` take a frame?"""
         return self.state is State.OPEN and (self.lane is Lane.LATENCY_FIRST or not self._is_spent)
+
+    @property
+    def is_all_done(self) -> bool:
+        """Has the receiver completed all that was pushed, whether or not the end was said?"""
+        return self.completed == self.sent and not self._unsent and not self._backlog and not self._numbered
 
     @property
     def is_ending(self) -> bool:
@@ -232,7 +233,7 @@ class SendChannel:
     def statistics(self) -> dict[str, int]:
         """The ledger: `taken` = `completed` + `dropped` + what is not done, or was given up by a reset."""
         return {
-            "taken": self._credited + len(self._waiting) + self.dropped,
+            "taken": self._credited + self._backlog.kept_back,
             "sent": self.sent,
             "completed": self.completed,
             "dropped": self.dropped,
@@ -250,9 +251,8 @@ class SendChannel:
         """Work out what may go, and give it to the frames that wait, then to `push`."""
         frames = min(self._limit_frames, self.completed + AHEAD_FRAMES)
         size = min(self._limit_bytes, self._flight.completed_bytes + AHEAD_BYTES)
-        while self._waiting and self._credited < frames and self._credited_bytes < size:
-            frame, frame_bytes = self._waiting.popleft()
-            self._waiting_bytes -= frame_bytes
+        while self._backlog and self._credited < frames and self._credited_bytes < size:
+            frame, frame_bytes = self._backlog.pop()
             self._credited += 1
             self._credited_bytes += frame_bytes
             self._unsent.append(frame)
@@ -262,19 +262,10 @@ class SendChannel:
         self._check_is_open()
         if self.lane is Lane.RELIABLE:
             return False
-        waiting = self._waiting
-        waiting.append((frame, size))
-        self._waiting_bytes += size
-        while len(waiting) > WAITING_FRAMES or (self._waiting_bytes > WAITING_BYTES and len(waiting) > 1):
-            self._drop_oldest()
-        return True
-
-    def _drop_oldest(self) -> None:
         if self._unsent:
-            self._number()  # these come before the dropped one, and `dropped` is to say so
-        _, size = self._waiting.popleft()
-        self._waiting_bytes -= size
-        self.dropped += 1
+            self._number()  # whatever gives way from now on comes after these, and their `dropped` is not to count it
+        self._backlog.push(frame, size)
+        return True
 
     def _number(self) -> None:
         frames, self._unsent = self._unsent, []
@@ -294,7 +285,7 @@ class SendChannel:
         self._push_frames = self._push_bytes = 0
         if self.is_over:
             self._unsent, self._numbered = [], []
-            self._waiting.clear()
+            self._backlog.clear()
             self._flight.clear()
 
     def _end(self) -> End:

@@ -48,6 +48,14 @@ def test_less_than_half_of_a_window_is_not_half() -> None:
     assert window.is_half_used(0, FIRST_BYTES // 2)
 
 
+def test_the_next_half_counts_from_the_last_slide() -> None:
+    window = Window(Budget(64 * MIB), 16, 1000)
+    window.slide(8, 500)
+    assert not window.is_half_used(15, 999)
+    assert window.is_half_used(16, 999)
+    assert window.is_half_used(15, 1000)
+
+
 def test_a_timed_slide_moves_the_window_without_growing_it() -> None:
     window = Window(Budget(64 * MIB), 1024, 8 * MIB)
     window.slide(3, 300)

@@ -199,6 +199,14 @@ def test_less_is_told_after_a_while() -> None:
     assert channel.tick(5000) == []
 
 
+def test_the_next_half_counts_from_the_last_grant() -> None:
+    channel = receiver(window_frames=8)
+    channel.frames(frames(1, 8), 5)
+    assert len(complete(channel, 4, 6)) == 1
+    assert complete(channel, 3, 7) == []
+    assert complete(channel, 1, 8) == [Grant(CHANNEL, 8, 8, 16, FIRST_BYTES + 80)]
+
+
 def test_progress_that_nobody_asked_about_is_found_by_tick() -> None:
     channel = receiver(window_frames=8)
     channel.frames(frames(1, 8), 5)
@@ -353,6 +361,7 @@ def test_a_reset_by_the_sender_is_not_answered() -> None:
     assert channel.state is State.RESET
     assert channel.outcome is not None
     assert (channel.outcome.code, channel.outcome.details["last"]) == (Status.UNAVAILABLE, "1")
+    assert channel.last_words == Reset(CHANNEL, failure(Status.UNAVAILABLE, "stopping"), 1)
 
 
 def test_closing_gives_the_window_back_and_takes_nothing_more() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from actrzmq.core.backlog import WAITING_BYTES, WAITING_FRAMES
 from actrzmq.core.channel import State
 from actrzmq.core.flight import RESEND_EVERY
 from actrzmq.core.patience import QUIET
-from actrzmq.core.sending import AHEAD_BYTES, AHEAD_FRAMES, WAITING_BYTES, WAITING_FRAMES, SendChannel
+from actrzmq.core.sending import AHEAD_BYTES, AHEAD_FRAMES, SendChannel
 from actrzmq.errors import ActrStreamError, Status
 from actrzmq.wire.codec import (
     BATCH_BYTES,
@@ -138,6 +139,7 @@ def test_no_parcel_is_larger_than_a_message_may_be() -> None:
         channel.push(frame(number, LARGE_BYTES - 1), LARGE_BYTES - 1)
     parcels = channel.take()
     assert sent_numbers(parcels) == list(range(1, 1011))
+    assert [parcel.first for parcel in parcels] == [1, *(parcel.end for parcel in parcels[:-1])]
     for parcel in parcels:
         assert isinstance(parcel.message, Frames)
         header = encode_stream_messages([parcel.message])
@@ -145,6 +147,39 @@ def test_no_parcel_is_larger_than_a_message_may_be() -> None:
         assert len(parcel.message.frames) <= BATCH_ENVELOPES
         assert parcel.message.first == parcel.first
         assert len(parcel.message.frames) == parcel.end - parcel.first
+
+
+def test_small_frames_travel_in_as_few_messages_as_fit() -> None:
+    channel = sender()
+    push(channel, 2 * BATCH_ENVELOPES + 100)
+    parcels = channel.take()
+    firsts = [1, BATCH_ENVELOPES + 1, 2 * BATCH_ENVELOPES + 1]
+    assert [parcel.first for parcel in parcels] == firsts
+    assert [parcel.message.first for parcel in parcels if isinstance(parcel.message, Frames)] == firsts
+    for parcel in parcels:
+        assert len(encode_stream_messages([parcel.message])) <= parcel.size
+
+
+def test_middle_sized_frames_fill_a_message() -> None:
+    channel = sender()
+    push(channel, 20, size=LARGE_BYTES // 2)
+    assert [len(sent_numbers([parcel])) for parcel in channel.take()] == [7, 7, 6]
+
+
+def test_large_frames_share_a_message_with_small_ones() -> None:
+    channel = sender(limit_bytes=64 * MIB)
+    for number, size in enumerate([10, LARGE_BYTES, 10], 1):
+        channel.push(frame(number, size), size)
+    (parcel,) = channel.take()
+    assert isinstance(parcel.message, Frames)
+    assert parcel.message.large == (1,)
+    assert [len(payload) for payload in parcel.payloads] == [LARGE_BYTES]
+
+
+def test_large_frames_are_sent_a_few_at_a_time() -> None:
+    channel = sender(limit_bytes=64 * MIB)
+    push(channel, 10, size=LARGE_BYTES)
+    assert [len(parcel.payloads) for parcel in channel.take()] == [4, 4, 2]
 
 
 def test_metadata_count_towards_the_size_of_a_message() -> None:
@@ -218,7 +253,7 @@ def test_the_same_resend_is_obeyed_once_within_its_time() -> None:
     channel = taken(sender(), 4)
     assert channel.resend(2, 1000)
     assert not channel.resend(2, 1000 + RESEND_EVERY - 1)
-    assert not channel.resend(3, 1000 + RESEND_EVERY - 1)
+    assert not channel.resend(4, 1000 + RESEND_EVERY - 1)
     assert channel.drops["resend.repeated"] == 2
     assert channel.resend(2, 1000 + RESEND_EVERY)
 
@@ -305,12 +340,14 @@ def test_nothing_can_be_pushed_or_ended_after_the_end() -> None:
 
 def test_nothing_can_be_done_after_it_is_over() -> None:
     channel = taken(sender(), 1)
+    channel.resend(1, 5)
     channel.reset(failure())
     for verb in (lambda: push(channel, 1), lambda: channel.end(5), lambda: channel.reset(failure())):
         with pytest.raises(ActrStreamError, match="over"):
             verb()
     assert not channel.granted(grant(1, 1, 9, 9), 6)
     assert not channel.resend(1, 6)
+    assert not channel.has_outgoing
     assert channel.take() == []
     assert channel.state is State.RESET
 
@@ -357,6 +394,7 @@ def test_any_other_reset_is_a_failure(status: Status, last: int, unsent: int) ->
     channel.peer_reset(Reset(CHANNEL, failure(status), last))
     assert channel.state is State.RESET
     assert channel.completed == (last if last <= 3 else 0)
+    assert channel.drops["reset.nonsense"] == (last > 3)
     assert channel._flight.kept_bytes == 0
     assert not channel.has_outgoing
 
@@ -390,14 +428,16 @@ def test_the_clock_starts_when_there_is_something_to_wait_for() -> None:
 
 def test_news_start_the_waiting_anew() -> None:
     channel = taken(sender(), 3)
-    asked(channel, 3000)
-    channel.granted(grant(2, 1), 3100)
+    assert len(asked(channel, 2000)) == 3
+    assert channel.granted(grant(2, 0), 2500)
+    assert len(asked(channel, 2500 + QUIET)) == 1
+    assert channel.granted(grant(2, 1), 3100)
     assert [(at, over) for at, _, over in asked(channel, 3900)] == [(3100 + QUIET, False), (3850, True)]
 
 
 def test_a_grant_without_news_does_not_start_the_waiting_anew() -> None:
     channel = taken(sender(), 3)
-    channel.granted(grant(3, 0), 0)
+    assert channel.granted(grant(3, 0), 0)
     asked(channel, 3000)
     deadline = channel.next_deadline()
     assert not channel.granted(grant(3, 0), 3000)
@@ -496,3 +536,20 @@ def test_its_ledger_adds_up() -> None:
     channel.end_acked(7)
     ledger = channel.statistics()
     assert ledger["taken"] == 500 == ledger["completed"] + ledger["dropped"]
+
+
+def test_what_waited_when_it_was_reset_stays_in_the_ledger() -> None:
+    channel = latency_first()
+    push(channel, 50)
+    channel.take()
+    channel.reset(failure())
+    assert channel.statistics()["taken"] == 50
+    assert len(channel._backlog) == 0
+
+
+def test_frames_that_got_credit_make_room_for_others_to_wait() -> None:
+    channel = latency_first(limit_frames=0)
+    push(channel, 4, size=WAITING_BYTES // 4)
+    channel.granted(grant(0, 0, 2, MIB), 5)
+    push(channel, 2, size=WAITING_BYTES // 4)
+    assert channel.dropped == 0
