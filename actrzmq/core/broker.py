@@ -188,7 +188,7 @@ class BrokerCore:
         if sender is None:
             self.counters["relay.stranger"] += 1
             return None
-        target = sender.routes.get(to)
+        target = sender if to == sender.address else sender.routes.get(to)  # nobody is introduced to himself
         if target is None or not target.allows(sender.id):
             self.counters["relay.unknown"] += 1
             return None
@@ -404,7 +404,7 @@ class BrokerCore:
             self._announce(node, None)
         self._introduce_listed(node)
         if expected is not None:
-            self._say_back(node, expected.waiting)
+            self._reunite(node, expected.waiting)
 
     def _readmit(self, node: Node, register: Register, peer: bytes, now: int) -> None:
         del self._by_peer[node.peer]
@@ -423,8 +423,9 @@ class BrokerCore:
             self._unwatch(node, query)  # it watches anew what it still wants
         for other in node.routes.values():
             self._introduce(other, node)  # what was said on the old connection may be lost
+        for other in node.routes.values():
+            self._say(other.peer, PeerBack(node.id.serial))
         self._introduce_listed(node)
-        self._say_back(node, {other.id.serial for other in node.routes.values()})
 
     def _connect(self, node: Node, peer: bytes, now: int) -> None:
         self._sessions += 1
@@ -450,21 +451,27 @@ class BrokerCore:
         )
 
     def _introduce_listed(self, node: Node) -> None:
+        """Let it talk to those with whom it has something open. They may not remember, and so have to say."""
         for serial in node.register.peers:
             address = encode_serial(serial) if 0 <= serial < 2**63 else b""
             if address in node.routes or not address:
                 continue
             met = self._meet(node, address)
-            if met is Reason.UNKNOWN:
+            if isinstance(met, Node):
+                self._say(met.peer, PeerBack(node.id.serial))
+            elif met is Reason.UNKNOWN:
                 self._say(node.peer, PeerDown(serial, Reason.UNKNOWN))
 
-    def _say_back(self, node: Node, serials: Iterable[Serial]) -> None:
-        for serial in serials:
+    def _reunite(self, node: Node, waiting: Iterable[Serial]) -> None:
+        """These asked for `node` before it was back. It may not know of what they have open with it."""
+        for serial in waiting:
             other = self._nodes.get(serial)
             if other is None:
                 continue
             if node.address in other.routes or isinstance(self._meet(other, node.address), Node):
                 self._say(other.peer, PeerBack(node.id.serial))
+                if serial not in node.register.peers:
+                    self._say(node.peer, PeerBack(serial))
 
     def _renew(self, node: Node, renew: Renew, now: int) -> None:
         self._leases.renew(node.id.serial, now)

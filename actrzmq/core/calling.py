@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import structs
 
-from actrzmq.core.calls import OpenCall
+from actrzmq.core.calls import CallIds, OpenCall
 from actrzmq.core.deadlines import Deadlines
 from actrzmq.core.failures import error_for, error_from
 from actrzmq.core.peer import Peer
@@ -48,6 +48,7 @@ class Calling:
         self._post = post
         self._turn = turn
         self._silence = silence
+        self.ids = CallIds()
         self._deadlines: Deadlines[OpenCall] = Deadlines()
         self._kept_back: list[OpenCall] = []
         self._look_back_at = 0
@@ -82,7 +83,7 @@ class Calling:
                 f"{route}: {calls.bytes} bytes of requests to {peer.name} wait for replies; "
                 "wait for some of them, or use more instances"
             )
-        envelope = Call(calls.next_id(), route, body, timeout, chain, is_signal, metadata)
+        envelope = Call(self.ids.draw(), route, body, timeout, chain, is_signal, metadata)
         call = OpenCall(peer, envelope, now + timeout, now, waiter)
         calls.add(call)
         self._deadlines.add(call, call.deadline)

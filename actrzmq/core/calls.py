@@ -37,20 +37,27 @@ class OpenCall(Struct, eq=False, gc=True):
         return len(self.call.body) + CALL_BYTES
 
 
+class CallIds:
+    """Numbers for the calls of this node, to whomever: no id comes twice, even if a callee was forgotten between."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        """The highest id given out."""
+
+    def draw(self) -> CallId:
+        """The id of the next call."""
+        self.last += 1
+        return CallId(self.last)
+
+
 class OpenCalls:
     """The calls of this node to one other."""
 
     def __init__(self) -> None:
         self._open: dict[CallId, OpenCall] = {}
-        self._last = 0
         self.bytes = 0
         self.settled: list[CallId] = []
         """Ids that the callee has not been told of yet."""
-
-    def next_id(self) -> CallId:
-        """The id of the next call."""
-        self._last += 1
-        return CallId(self._last)
 
     def add(self, call: OpenCall) -> None:
         """From now on `call` waits."""
@@ -77,11 +84,6 @@ class OpenCalls:
     def waiting(self) -> list[OpenCall]:
         """All that wait, in order of their ids."""
         return list(self._open.values())
-
-    @property
-    def upto(self) -> int:
-        """The highest id given out."""
-        return self._last
 
     def __len__(self) -> int:
         return len(self._open)

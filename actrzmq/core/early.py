@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from msgspec import Struct
 
 from actrzmq.core.deadlines import Deadlines
@@ -29,12 +27,10 @@ class EarlyOpenings:
         self._deadlines: Deadlines[EarlyOpening] = Deadlines()
 
     def add(self, peer: Peer, ask: OpenStream, now: int) -> None:
-        """Keep it; a repeat changes nothing."""
-        queue = self._waiting.setdefault(ask.stream_id, [])
-        if any(known.peer is peer and known.ask.open == ask.open for known in queue):
-            return
+        """Keep it, here and among what the peer has open with us."""
         opening = EarlyOpening(peer, ask, now + self.patience)
-        queue.append(opening)
+        self._waiting.setdefault(ask.stream_id, []).append(opening)
+        peer.incoming[ask.open] = opening
         self._count += 1
         self._deadlines.add(opening, opening.deadline)
 
@@ -42,32 +38,34 @@ class EarlyOpenings:
         """Those of a stream id that is registered now."""
         openings = list(self._waiting.get(stream_id, ()))
         for opening in openings:
-            self._drop(opening)
+            self.drop(opening)
         return openings
 
-    def drop(self, is_meant: Callable[[EarlyOpening], bool]) -> None:
-        """Forget some."""
-        for opening in [one for queue in self._waiting.values() for one in queue if is_meant(one)]:
-            self._drop(opening)
+    def drop(self, opening: EarlyOpening) -> None:
+        """Forget it."""
+        queue = self._waiting[opening.ask.stream_id]
+        queue.remove(opening)
+        if not queue:
+            del self._waiting[opening.ask.stream_id]
+        del opening.peer.incoming[opening.ask.open]
+        self._count -= 1
+        self._deadlines.remove(opening, opening.deadline)
+
+    def clear(self) -> None:
+        """Forget all."""
+        for opening in [one for queue in self._waiting.values() for one in queue]:
+            self.drop(opening)
 
     def expire(self, now: int) -> list[EarlyOpening]:
         """Forget and return those that nobody has registered for in time."""
         late = self._deadlines.due(now)
         for opening in late:
-            self._drop(opening)
+            self.drop(opening)
         return late
 
     def next_deadline(self) -> int | None:
         """When `expire` has something to look at."""
         return self._deadlines.next_deadline()
-
-    def _drop(self, opening: EarlyOpening) -> None:
-        queue = self._waiting[opening.ask.stream_id]
-        queue.remove(opening)
-        if not queue:
-            del self._waiting[opening.ask.stream_id]
-        self._count -= 1
-        self._deadlines.remove(opening, opening.deadline)
 
     def __len__(self) -> int:
         return self._count

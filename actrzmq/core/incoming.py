@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from actrzmq.core.credit import Budget
-from actrzmq.core.early import EarlyOpenings
+from actrzmq.core.early import EarlyOpening, EarlyOpenings
 from actrzmq.core.failures import error_for, error_from, failure_of
 from actrzmq.core.paths import Via, Ways
 from actrzmq.core.peer import Peer
@@ -131,8 +131,9 @@ class InStreams:
     def cancel_all(self, error: ActrRuntimeError, now: int) -> None:
         """The node stops or was fenced: every stream ends here and there."""
         for stream in list(self._by_channel.values()):
-            self._cancel(stream, ActrStreamError(error.message), now)
-        self._early.drop(lambda opening: True)
+            # CANCELLED: to a sender of which everything is done, this is no failure.
+            self._cancel(stream, ActrStreamError(error.message, code=Status.CANCELLED), now)
+        self._early.clear()
 
     # what the sender says of the opening
 
@@ -141,6 +142,7 @@ class InStreams:
         known = peer.incoming.get(ask.open)
         if isinstance(known, InStream):
             self._asked_again(known, ask, now)
+        if known is not None:
             return
         refusal = self._refusal(peer, ask)
         if refusal is not None:
@@ -163,7 +165,11 @@ class InStreams:
     def keep_only(self, peer: Peer, opens: set[int]) -> None:
         """`peer` has listed its streams to us: what is not among them has lost its sender."""
         for open, stream in list(peer.incoming.items()):
-            if open not in opens and isinstance(stream, InStream):
+            if open in opens:
+                continue
+            if isinstance(stream, EarlyOpening):
+                self._early.drop(stream)
+            elif isinstance(stream, InStream):
                 error = ActrStreamError(f"stream {stream.receiver.stream_id}: its sender has dropped it")
                 self._close(stream, _with_last(error, stream))
 
@@ -203,11 +209,12 @@ class InStreams:
     def peer_down(self, peer: Peer, reason: Reason) -> None:
         """`peer` is gone, and all streams from it."""
         for stream in list(peer.incoming.values()):
-            if isinstance(stream, InStream):
+            if isinstance(stream, EarlyOpening):
+                self._early.drop(stream)
+            elif isinstance(stream, InStream):
                 what = f"stream {stream.receiver.stream_id}"
                 error = error_for(reason, peer.name, what, may_have_run=True)
                 self._close(stream, _with_last(error, stream))
-        self._early.drop(lambda opening: opening.peer is peer)
 
     # time
 
@@ -219,6 +226,11 @@ class InStreams:
                 "call register_stream before asking for the stream"
             )
             self._refuse(opening.peer, opening.ask, error, now)
+
+    @property
+    def moved(self) -> int:
+        """Frames completed, of all streams that are open: it changes while anything moves."""
+        return sum(stream.channel.completed_frames for stream in self._by_channel.values())
 
     def look_round(self, now: int) -> None:
         """Grant where progress has waited long enough."""

@@ -167,11 +167,11 @@ class OutStreams:
         if stream.via.is_direct:
             self._ways.over_plane(stream.via, Probe(opened.channel, 0))
 
-    def refused(self, peer: Peer, refused: OpenRefused) -> None:
-        """`peer` does not take it."""
+    def refused(self, peer: Peer, refused: OpenRefused, now: int) -> None:
+        """`peer` does not take it. What it has taken already it can't refuse: that answers an older asking."""
         stream = peer.opens.get(refused.open)
-        if isinstance(stream, OutStream):
-            self._close(stream, error_from(refused.failure))
+        if isinstance(stream, OutStream) and stream.state is OutState.OPENING:
+            self._give_up(stream, error_from(refused.failure), now)
 
     def returned(self, peer: Peer, open: int, reason: Reason) -> None:
         """An opening could not be delivered."""
@@ -216,9 +216,13 @@ class OutStreams:
         return True
 
     def peer_down(self, peer: Peer, reason: Reason) -> None:
-        """`peer` is gone, and all streams to it."""
+        """`peer` is gone, and all streams to it: complete are those of which it had completed everything."""
         for stream in list(peer.opens.values()):
-            if isinstance(stream, OutStream):
+            if not isinstance(stream, OutStream):
+                continue
+            if stream.channel is not None and stream.state is OutState.OPEN and stream.channel.is_all_done:
+                self._close(stream, None)
+            else:
                 self._close(stream, error_for(reason, peer.name, f"stream {stream.stream_id}", may_have_run=True))
 
     # what is to be sent
@@ -264,6 +268,12 @@ class OutStreams:
     def is_busy(self) -> bool:
         """Does any stream wait for something, so that `look_round` has something to look at?"""
         return bool(self._busy)
+
+    @property
+    def moved(self) -> int:
+        """Frames sent and frames completed, of all streams that are open: it changes while anything moves."""
+        channels = [stream.channel for stream in self._by_key.values() if stream.channel is not None]
+        return sum(channel.sent + channel.completed for channel in channels)
 
     def __len__(self) -> int:
         return len(self._by_key)

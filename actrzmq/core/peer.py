@@ -26,7 +26,9 @@ class Peer:
         self.opens: dict[int, object] = {}
         """Our streams to it, by the number of their opening."""
         self.incoming: dict[int, object] = {}
-        """Its streams to us, by its number of their opening."""
+        """Its streams to us, and those that wait for somebody to register, by its number of their opening."""
+        self.has_asked = False
+        """Have we ever called it, or opened a stream to it? Then it may keep something until we say that we don't."""
         self.congestion = 0
         """How often in a row the broker has returned something for it as congested."""
         self.settle_by: int | None = None

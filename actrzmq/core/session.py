@@ -180,6 +180,7 @@ class Session:
         down or when this one stops, `ActrRuntimeError` for a chain of more than 16 calls. Then nothing was sent.
         """
         peer = self._reachable(to, route)
+        peer.has_asked = True
         return self._calling.call(
             peer,
             route,
@@ -252,7 +253,9 @@ class Session:
 
     def peer(self, serial: Serial, what: str) -> Peer:
         """The peer to open a stream to. Raises `ActrTransportError` if it is known to be down."""
-        return self._reachable(serial, what)
+        peer = self._reachable(serial, what)
+        peer.has_asked = True
+        return peer
 
     # leaving
 
@@ -422,7 +425,7 @@ class Session:
             self._say(self.registration.drain(), now)
         self._say(self.discovery.again(), now)
         for peer in list(self._peers.values()):
-            if peer is not self._me:
+            if peer is not self._me and (peer.is_busy or peer.has_asked):
                 self._say_again(peer, now)
 
     def _refused(self, refused: Refused, now: int) -> None:
@@ -497,13 +500,11 @@ class Session:
             self._say_again(peer, now)
 
     def _say_again(self, peer: Peer, now: int) -> None:
-        """Tell `peer` all that is open with it, and so what is not."""
-        if not peer.is_busy:
-            return
+        """Tell `peer` all that is open with it, and so what is not: that nothing is may be what it has not heard."""
         peer.outbox.take()
         peer.calls.take_settled()
         ids = tuple(call.call.id for call in peer.calls.waiting())
-        self._post(peer, Outstanding(ids, peer.calls.upto, tuple(peer.opens)), 9 * len(ids), now)
+        self._post(peer, Outstanding(ids, self._calling.ids.last, tuple(peer.opens)), 9 * len(ids), now)
         self._calling.say_again(peer, now)
         self.streams.say_again(peer, now)
 

@@ -109,7 +109,7 @@ class Streams:
             case Opened():
                 self._out.opened(peer, envelope, now)
             case OpenRefused():
-                self._out.refused(peer, envelope)
+                self._out.refused(peer, envelope, now)
             case Grant() | Probe() | Resend() | End() | EndAck() | Reset():
                 self._on_channel(envelope, peer, now)
             case _:
@@ -203,6 +203,11 @@ class Streams:
     def open_count(self) -> int:
         """Streams in both directions."""
         return self.sending_count + self.receiving_count
+
+    @property
+    def moved(self) -> tuple[int, int]:
+        """A mark that changes while any stream moves: of those that are sent, and of those that are received."""
+        return self._out.moved, self._in.moved
 
     @property
     def sending_count(self) -> int:

@@ -55,6 +55,10 @@ from actrzmq.wire.messages import PROTOCOL, DataStream, Instance, Register, Repl
 CLOSED_STREAMS = 1_000
 """Streams closed by the other side that their senders have not noticed yet, at most."""
 OPEN_WITHIN = 30_000
+SENDER_IDLE = 2_000
+"""A stop waits for streams that are sent, as long as something moves at least this often (milliseconds)."""
+RECEIVER_IDLE = 300
+"""The same for streams that are received: what has come is dealt with, what may come later is not waited for."""
 
 log = logging.getLogger("actrzmq.node")
 
@@ -104,9 +108,11 @@ class Engine:
         self.session.drain(boottime_ms())
         self.shell.wake()
         await self._until(lambda: not self.session.serving.open_count, deadline)
-        self.session.streams.drain_senders(boottime_ms())
+        streams = self.session.streams
+        await self._while_moving(lambda: streams.sending_count, lambda: streams.moved[0], SENDER_IDLE, deadline)
+        streams.drain_senders(boottime_ms())
         self.shell.wake()
-        await self._until(lambda: not self.session.streams.open_count, deadline)
+        await self._while_moving(lambda: streams.open_count, lambda: streams.moved, RECEIVER_IDLE, deadline)
         await on_stop()
         self.session.leave(boottime_ms())
         self.shell.wake()
@@ -512,6 +518,21 @@ class Engine:
         """Wait until `is_done()` or `deadline`, looking again every few milliseconds: this is the way out, once."""
         while not is_done() and boottime_ms() < deadline and not self.session.is_out:  # noqa: ASYNC110 - the core has no events
             await asyncio.sleep(0.01)
+
+    async def _while_moving(
+        self, is_open: Callable[[], object], mark: Callable[[], object], idle: int, deadline: int
+    ) -> None:
+        """Wait until nothing `is_open`, for as long as `mark` changes at least every `idle` milliseconds."""
+        last, moved_at = mark(), boottime_ms()
+
+        def is_still() -> bool:
+            nonlocal last, moved_at
+            now = boottime_ms()
+            if mark() != last:
+                last, moved_at = mark(), now
+            return not is_open() or now - moved_at >= idle
+
+        await self._until(is_still, deadline)
 
 
 def _resolver(future: asyncio.Future[Any]) -> Callable[[Any], None]:
