@@ -10,7 +10,7 @@ from actrzmq.core.failures import failure_of
 from actrzmq.core.peer import Peer
 from actrzmq.core.serving import Serving
 from actrzmq.core.turn import Turn
-from actrzmq.errors import ActrPermissionDenied, ActrRuntimeError, Status
+from actrzmq.errors import ActrOverloaded, ActrPermissionDenied, ActrRuntimeError, Status
 from actrzmq.identity import Serial
 from actrzmq.wire.messages import Between, Call, CallId, Failure, Reply, Tell
 
@@ -20,6 +20,10 @@ NOT_KEPT = Failure(
     "the call has ended, and its outcome was not kept; it may have run",
     may_have_run=True,
 )
+
+
+UNSETTLED = 65_536
+"""Calls of one peer that are kept, run or wait here: who settles what it was answered never comes near it."""
 
 
 class Answering:
@@ -94,6 +98,8 @@ class Answering:
     def _refusal(self, peer: Peer, route: str, chain: tuple[Serial, ...], me: Serial) -> ActrRuntimeError | None:
         if not peer.may_call:
             return ActrPermissionDenied(f"{route}: the access rules of the node do not allow {peer.name}")
+        if len(peer.answers) >= UNSETTLED:
+            return ActrOverloaded(f"{route}: {peer.name} has {UNSETTLED} calls here that it has not settled")
         return self._serving.refusal(route, chain, me, peer.serial == me)
 
     def _repeated(self, peer: Peer, seen: Execution, now: int) -> None:

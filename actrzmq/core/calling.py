@@ -24,8 +24,6 @@ from actrzmq.wire.messages import Between, Call, CallId, Cancel, Reason, Reply
 
 SETTLE_AFTER = 200
 """Milliseconds after which settled ids go in a batch of their own."""
-SETTLE_AT = 256
-"""Settled ids that do not wait that long."""
 GIVE_UP_SILENCE = 3_000
 """A broker that is connected and silent for this long: calls that were kept back fail as not run."""
 GRACE = 1_000
@@ -145,7 +143,10 @@ class Calling:
                 self._turn().resolve.append((call.waiter, _timed_out(call, now)))
         if self._kept_back:
             self._tick_kept_back(now)
-        return [peer for peer in self.settling if peer.settle_by is not None and peer.settle_by <= now]
+        due = [peer for peer in self.settling if peer.settle_by is not None and peer.settle_by <= now]
+        for peer in due:
+            self._stop_waiting(peer)
+        return due
 
     def next_deadline(self) -> int | None:
         """When `tick` has something to do."""
@@ -158,22 +159,23 @@ class Calling:
 
     def let_settled_ride(self, peer: Peer, now: int) -> None:
         """Put the settled ids into the batch that goes to `peer` now."""
-        self.settling.pop(peer, None)
-        peer.settle_by = None
+        self._stop_waiting(peer)
         peer.outbox.settle(peer.calls.take_settled(), now)
 
     # private
+
+    def _stop_waiting(self, peer: Peer) -> None:
+        self.settling.pop(peer, None)
+        peer.settle_by = None
 
     def _settle(self, call: OpenCall, now: int) -> bool:
         peer: Peer = call.peer
         if peer.calls.settle(call.call.id) is None:
             return False
         self._deadlines.remove(call, call.deadline)
-        if peer.settle_by is None:
+        if peer.settle_by is None and peer.calls.settled:
             peer.settle_by = now + SETTLE_AFTER
             self.settling[peer] = None
-        elif len(peer.calls.settled) == SETTLE_AT:
-            peer.settle_by = now
         return True
 
     def _send_again(self, call: OpenCall, now: int) -> None:

@@ -69,11 +69,12 @@ class OpenCalls:
         return self._open.get(id)
 
     def settle(self, id: CallId) -> OpenCall | None:
-        """Take the call out, for good; None if it no longer waits."""
+        """Take the call out, for good; None if it no longer waits. What never went out is nothing to the callee."""
         call = self._open.pop(id, None)
         if call is not None:
             self.bytes -= call.size
-            self.settled.append(id)
+            if call.sent:
+                self.settled.append(id)
         return call
 
     def take_settled(self) -> list[CallId]:

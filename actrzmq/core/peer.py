@@ -13,11 +13,13 @@ from actrzmq.wire.codec import encode_serial
 class Peer:
     """The conversation with one other node; it begins with an introduction and ends with PeerDown."""
 
-    def __init__(self, serial: Serial) -> None:
+    def __init__(self, serial: Serial, *, has_asked: bool = False) -> None:
         self.serial = serial
         self.address = encode_serial(serial)
         self.id: ActrId | None = None
         """None until the broker has introduced it."""
+        self.connection = 0
+        """Which of our connections to the broker it was introduced on last."""
         self.may_call = False
         self.may_stream = False
         self.outbox = Outbox()
@@ -27,7 +29,7 @@ class Peer:
         """Our streams to it, by the number of their opening."""
         self.incoming: dict[int, object] = {}
         """Its streams to us, and those that wait for somebody to register, by its number of their opening."""
-        self.has_asked = False
+        self.has_asked = has_asked
         """Have we ever called it, or opened a stream to it? Then it may keep something until we say that we don't."""
         self.congestion = 0
         """How often in a row the broker has returned something for it as congested."""

@@ -117,6 +117,8 @@ class Session:
         self._to_broker = Outbox()
         self._dirty: dict[Peer, None] = {}
         self._deferred: list[_Deferred] = []
+        self._connection = 0
+        self._has_forgotten = False
         self._me = self._peer(self.serial)
 
     # who we are
@@ -145,6 +147,7 @@ class Session:
 
     def connected(self, now: int) -> None:
         """A handshake with the broker was completed: nothing said before on another connection is trusted."""
+        self._connection += 1
         self._forget_unsent()
         self._say(self.registration.connected(now), now)
 
@@ -305,7 +308,8 @@ class Session:
             case Renewed():
                 self.registration.renewed(envelope, now)
             case Unknown():
-                self.connected(now)
+                if self.registration.life is not Life.REGISTERING:  # else a Register is on its way
+                    self.connected(now)
             case Introduce():
                 self._introduced(envelope)
             case PeerDown(serial=serial, reason=reason):
@@ -461,9 +465,10 @@ class Session:
         self._dirty.clear()
 
     def _forget_idle_peers(self) -> None:
-        """A new broker does not know whom we knew, and would not tell us when they go."""
+        """A new broker does not know whom we knew, and would not tell us when they go, unless it has named them."""
         for peer in list(self._peers.values()):
-            if not peer.is_busy and peer is not self._me:
+            if not peer.is_busy and peer.connection != self._connection and peer is not self._me:
+                self._has_forgotten = True
                 del self._peers[peer.serial]
                 self._calling.settling.pop(peer, None)
 
@@ -472,7 +477,7 @@ class Session:
     def _peer(self, serial: Serial) -> Peer:
         peer = self._peers.get(serial)
         if peer is None:
-            peer = self._peers[serial] = Peer(serial)
+            peer = self._peers[serial] = Peer(serial, has_asked=self._has_forgotten)
             if serial == self.serial:
                 peer.id, peer.may_call, peer.may_stream = self.id, True, True
         return peer
@@ -493,6 +498,7 @@ class Session:
             return
         peer = self._peer(serial)
         peer.id, peer.may_call, peer.may_stream = introduce.id, introduce.may_call, introduce.may_stream
+        peer.connection = self._connection
 
     def _peer_back(self, serial: Serial, now: int) -> None:
         peer = self._peers.get(serial)

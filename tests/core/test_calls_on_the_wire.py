@@ -488,3 +488,33 @@ def test_access_rules_keep_a_type_out() -> None:
     error = pair.wait()
     assert isinstance(error, ActrPermissionDenied)
     assert not shy.ran
+
+
+def test_a_node_whose_broker_is_away_has_nothing_overdue_that_would_keep_it_busy() -> None:
+    pair = Pair()
+    for _ in range(5):
+        pair.call()
+    pair.wait(5)
+    pair.world.broker.kill()
+    pair.call(timeout=500)
+    pair.world.run(3_000)
+    for node in (pair.caller, pair.callee):
+        deadline = node.do(lambda session, now: session.next_deadline())
+        assert deadline is None or deadline > pair.world.now
+
+
+def test_a_caller_that_never_settles_is_refused_at_last() -> None:
+    from actrzmq.core.answering import UNSETTLED
+    from actrzmq.wire.messages import Batch, Call, CallId
+
+    pair = Pair()
+    pair.call()
+    pair.wait()
+    peer = pair.caller.id.serial
+    for start in range(2, UNSETTLED + 300, 256):
+        calls: list[Any] = [Call(CallId(start + number), ECHO, b"", 60_000) for number in range(256)]
+        batch = Batch(0, calls)
+        pair.callee.do(lambda session, now, batch=batch: session.receive(peer, batch, None, 0, now))
+        pair.world.run(1)
+    assert pair.callee.session.statistics()["calls.refused"] > 0
+    assert pair.callee.session.statistics()["replies.kept"] <= UNSETTLED
