@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 from xmlrpc.client import Fault, ServerProxy
@@ -90,8 +90,7 @@ class Clone:
         try:
             yield process
         finally:
-            process.terminate()
-            process.wait(40)
+            stop(process)
 
     @contextmanager
     def rpc(self) -> Iterator[Any]:
@@ -144,6 +143,18 @@ def write_program(path: Path, line: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{line}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def stop(supervisord: subprocess.Popen[bytes]) -> None:
+    """End supervisord and what it runs. Asked twice: a signal that comes while it reloads is lost on it."""
+    for _ in range(2):
+        supervisord.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            supervisord.wait(20)
+            return
+    supervisord.kill()  # its programs watch for that
+    supervisord.wait()
+    raise AssertionError("supervisord did not stop")
 
 
 def is_alive(pid: int) -> bool:

@@ -82,7 +82,7 @@ class LocalStreamService(local_service_actor.LocalStreamServiceHandler):
         return pb2.StartStreamResponse(success=response.success, message=response.message)
 
     async def wait_ended(self) -> None:
-        """Return when the stream has ended, or has brought what was asked for; raise how it ended otherwise."""
+        """Return when the stream has ended or has brought what was asked for, and close it; raise how it failed."""
         ended = asyncio.ensure_future(self.stream.wait_closed())
         complete = asyncio.ensure_future(self.complete.wait())
         try:
@@ -93,6 +93,7 @@ class LocalStreamService(local_service_actor.LocalStreamServiceHandler):
         finally:
             ended.cancel()
             complete.cancel()
+            await self.stream.close()
 
 
 class Failure(Exception):

@@ -1,0 +1,157 @@
+"""The example as its user runs it: three processes, real sockets."""
+
+import re
+import shutil
+import signal
+import socket
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.world import World, messages, received
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_client_shows_ten_messages_and_the_total(world: World) -> None:
+    world.broker()
+    world.server("--actr-toml", "Actr.toml", "--interval", "0.05")
+    client = world.client("--actr-toml", "Actr.toml", "my-stream", "10")
+    assert client.wait() == 0
+    assert received(client) == messages(10, "my-stream")
+    assert re.search(r"^Total: 10 of 10 messages from [0-9a-f]+@0:acme\+StreamEchoServer$", client.out, re.MULTILINE)
+    assert client.err == ""
+
+
+def test_a_message_is_shown_when_it_comes_not_at_the_end(world: World) -> None:
+    world.broker()
+    world.server("--interval", "0.5")
+    client = world.client("my-stream", "4")
+    client.wait_for("Stream message 1 ")
+    assert "Stream message 4 " not in client.out
+    assert client.wait() == 0
+
+
+def test_the_starting_order_does_not_matter(world: World) -> None:
+    world.url = f"tcp://127.0.0.1:{free_port()}"
+    client = world.client("my-stream", "10")
+    server = world.server("--interval", "0.05")
+    time.sleep(1)  # long enough for both to have found nobody
+    assert client.process.poll() is None
+    assert server.process.poll() is None
+    world.broker(world.url)
+    assert client.wait() == 0
+    assert received(client) == messages(10, "my-stream")
+
+
+def test_ten_clients_spread_over_two_servers_and_get_all_of_theirs(world: World) -> None:
+    world.broker()
+    servers = [world.server("--interval", "0") for _ in range(2)]
+    for server in servers:
+        server.wait_for("ready|registered")
+    clients = [world.client(f"stream-{i}", "1000", "--wait", "60") for i in range(10)]
+    for i, client in enumerate(clients):
+        assert client.wait(60) == 0, client.err
+        assert received(client) == messages(1000, f"stream-{i}")
+    served = Counter(client.wait_for(r"messages from (\S+)")[1] for client in clients)
+    assert len(served) == 2
+    assert min(served.values()) >= 3
+
+
+@pytest.mark.serial
+def test_a_client_whose_server_is_killed_says_so_at_once(world: World) -> None:
+    world.broker()
+    server = world.server("--interval", "0.2")
+    client = world.client("my-stream", "100")
+    client.wait_for("Stream message 3 ")
+    server.process.send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    assert client.wait() == 1
+    assert time.monotonic() - killed < 1
+    assert re.fullmatch(r"client\.py: .+\n", client.err)
+    assert re.search(r"Total: \d+ of 100 messages", client.out)
+
+
+def test_without_a_server_the_client_says_so_in_time(world: World) -> None:
+    world.broker()
+    client = world.client("--wait", "1", "my-stream", "10")
+    assert client.wait() == 4
+    assert time.monotonic() - client.started < 4
+    assert re.fullmatch(r"client\.py: no live node of type acme\+StreamEchoServer.+\n", client.err)
+
+
+def test_without_a_broker_the_client_says_so_in_time(world: World) -> None:
+    world.url = f"tcp://127.0.0.1:{free_port()}"
+    client = world.client("--wait", "1", "my-stream", "10")
+    assert client.wait() == 3
+    assert time.monotonic() - client.started < 4
+    assert re.fullmatch(r"client\.py: no broker.+`actrzmq-broker`.+\n", client.err)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_stops_when_it_is_told_to(world: World, number: signal.Signals) -> None:
+    world.broker()
+    server = world.server()
+    server.wait_until_it_catches(signal.SIGTERM)
+    server.process.send_signal(number)
+    assert server.wait(5) == 0
+    assert "Traceback" not in server.err
+
+
+def test_a_client_interrupted_leaves_without_a_traceback(world: World) -> None:
+    world.broker()
+    world.server("--interval", "0.2")
+    client = world.client("my-stream", "100")
+    client.wait_for("Stream message 2 ")
+    client.process.send_signal(signal.SIGINT)
+    assert client.wait(5) == 130
+    assert client.err == ""
+
+
+GENERATE = r"generated code is missing; run `actr gen --input protos --output generated --language python` in .+"
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "message"),
+    [
+        ("client", [], r"the following arguments are required: STREAM_ID, COUNT; try: python client.py my-stream 10"),
+        ("client", ["my-stream", "many"], r"argument COUNT: invalid count value: 'many'; try: .+"),
+        ("client", ["my-stream", "-1"], r".+; try: .+"),
+        ("client", ["my-stream", "1", "--wait", "nan"], r"argument --wait: invalid seconds value: 'nan'; try: .+"),
+        ("client", ["my-stream", "1", "--actr-toml", "no.toml"], r".+/no\.toml: no such file; .+`actr init`"),
+        ("server", ["--interval", "-1"], r"argument --interval: .+; try: .+"),
+        ("server", ["--actr-toml", "no.toml"], r".+/no\.toml: no such file; .+`actr init`"),
+    ],
+)
+def test_what_is_wrong_on_the_command_line_is_said_in_one_line(
+    world: World, program: str, arguments: list[str], message: str
+) -> None:
+    started = world.start(f"{program}.py", *arguments, cwd=world.example / program)
+    assert started.wait() == 2
+    assert re.fullmatch(rf"{program}\.py: {message}\n", started.err)
+
+
+@pytest.mark.parametrize("program", ["server", "client"])
+def test_an_unknown_key_in_the_manifest_is_said_in_one_line(world: World, program: str, tmp_path: Path) -> None:
+    project = tmp_path / program
+    shutil.copytree(world.example / program, project)
+    with (project / "Actr.toml").open("a") as manifest:
+        manifest.write("\n[sistem]\n")
+    started = world.start(f"{program}.py", *(["s", "1"] if program == "client" else []), cwd=project)
+    assert started.wait() == 2
+    assert re.fullmatch(rf"{program}\.py: .+/Actr\.toml: unknown key sistem; did you mean system\?\n", started.err)
+
+
+@pytest.mark.parametrize("program", ["server", "client"])
+def test_generated_code_that_is_missing_is_said_in_one_line(world: World, program: str, tmp_path: Path) -> None:
+    project = tmp_path / program
+    shutil.copytree(world.example / program, project, ignore=shutil.ignore_patterns("generated"))
+    started = world.start(f"{program}.py", *(["s", "1"] if program == "client" else []), cwd=project)
+    assert started.wait() == 2
+    assert re.fullmatch(rf"{program}\.py: {GENERATE}\n", started.err)

@@ -1,0 +1,74 @@
+"""The example under supervisord, and the demonstration that `make demo` runs."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_stream_echo import free_port
+from tests.e2e.world import EXAMPLE, environment, messages
+from tests.supervision.clones import REPOSITORY, Clone, is_alive, write_program
+
+
+def real_clone(root: Path) -> Clone:
+    """A clone with the example itself, and the interpreter of the tests as its environment."""
+    clone = Clone(root, environment=False)
+    shutil.rmtree(root / "examples")
+    shutil.copytree(EXAMPLE, root / "examples" / "stream-echo", ignore=shutil.ignore_patterns("generated"))
+    python = f'exec "{sys.executable}"'
+    write_program(root / ".venv" / "bin" / "python", f'{python} "$@"')
+    for name, module in (("actr", "cli"), ("actrzmq-broker", "brokerd")):
+        code = f"from actrzmq.{module}.main import main; main()"
+        write_program(root / ".venv" / "bin" / name, f'{python} -c "{code}" "$@"')
+    return clone
+
+
+def test_supervisord_runs_the_example_to_its_end(tmp_path: Path) -> None:
+    clone = real_clone(tmp_path / "a clone")
+    with clone.supervisord(ACTRZMQ_BROKER=f"tcp://127.0.0.1:{free_port()}"):
+        assert clone.wait_state("client", "EXITED", timeout=60)["exitstatus"] == 0
+        pids = [clone.wait_state(name, "RUNNING")["pid"] for name in ("broker", "server")]
+        lines = clone.log("client").splitlines()
+        assert [line for line in lines if line.startswith("Received")] == messages(10, "my-stream")
+        assert lines[-1].startswith("Total: 10 of 10 messages from ")
+    assert not any(map(is_alive, pids))
+
+
+def test_clients_spread_over_the_instances_of_one_program(tmp_path: Path) -> None:
+    clone = real_clone(tmp_path / "clone")
+    with clone.supervisord(ACTRZMQ_BROKER=f"tcp://127.0.0.1:{free_port()}"):
+        clone.wait_log("client", "Received", timeout=60)
+        clone.ctl("stop", "server")
+        programs = clone.root / "conf" / "supervisor.d"
+        (programs / "many.conf.example").rename(programs / "many.conf")
+        assert "many-clients: added process group" in clone.ctl("update")
+        totals = [clone.wait_log(f"many-client-{i}", "Total", timeout=60) for i in range(10)]
+    found = [re.search(r"Total: 100 of 100 messages from (\S+)", total) for total in totals]
+    servers = [match[1] for match in found if match]
+    assert len(servers) == 10
+    assert len(set(servers)) == 2
+    assert min(map(servers.count, servers)) >= 3
+
+
+@pytest.mark.parametrize("name", ["one", "deep/" + "/".join(["y" * 40] * 5)], ids=["plain", "deep"])
+def test_the_demonstration_shows_every_message_and_stops_everything(tmp_path: Path, name: str) -> None:
+    clone = real_clone(tmp_path / name)
+    done = subprocess.run(
+        [sys.executable, str(clone.root / "examples" / "stream-echo" / "demo.py")],
+        cwd="/",
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1:11] == messages(10, "my-stream")
+    assert lines[11].startswith("Total: 10 of 10")
+    assert {path.suffix for path in (clone.root / "run").iterdir()} == {".log"}
+    assert str(REPOSITORY) not in done.stdout
