@@ -208,17 +208,13 @@ def _streams(table: Table) -> Streams:
 
 
 def _runtime(table: Table) -> Runtime:
-    table.only("drain_ms", "uvloop")
-    default = Runtime()
-    return Runtime(
-        drain_ms=table.number("drain_ms", default.drain_ms, 0, 3_600_000),
-        uvloop=table.flag("uvloop", default.uvloop),
-    )
+    table.only("drain_ms")
+    return Runtime(drain_ms=table.number("drain_ms", Runtime().drain_ms, 0, 3_600_000))
 
 
-def _filter_level(table: Table) -> str:
+def _filter_level(table: Table) -> str | None:
     table.only("filter_level")
-    return table.choice("filter_level", "info", values.LEVELS)
+    return table.choice("filter_level", "", values.LEVELS) if "filter_level" in table else None
 
 
 def _acl(table: Table) -> tuple[Rule, ...]:

@@ -68,10 +68,9 @@ class Streams(Struct, frozen=True, kw_only=True):
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
-    """`[system.runtime]`: how long a stop may take to finish open work, and which event loop runs."""
+    """`[system.runtime]`: how long a stop may take to finish open work."""
 
     drain_ms: int = 10_000
-    uvloop: bool = False
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -94,8 +93,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     dispatch: Dispatch = Dispatch()
     streams: Streams = Streams()
     runtime: Runtime = Runtime()
-    filter_level: str = "info"
-    """A level name of `logging`, in lower case."""
+    filter_level: str | None = None
+    """A level name of `logging`, in lower case; None: the program's own settings hold."""
     acl: tuple[Rule, ...] | None = None
     """None: the file has no `[acl]`, all types of the realm are allowed. Else what no rule allows is denied."""
     scripts: dict[str, str] = field(default_factory=dict)

@@ -42,6 +42,8 @@ class ActrNode:
         """
         fingerprint = check_contract(self._manifest, self._workloads)
         watch_parent()
+        if self._manifest.filter_level is not None:
+            logging.getLogger("actrzmq").setLevel(self._manifest.filter_level.upper())
         engine = Engine(self._manifest, self._workloads, fingerprint)
         context = Context(engine)
         try:
