@@ -404,7 +404,7 @@ class BrokerCore:
             self._announce(node, None)
         self._introduce_listed(node)
         if expected is not None:
-            self._reunite(node, expected.waiting)
+            self._reunite(node, expected.waiting.difference(node.register.peers))
 
     def _readmit(self, node: Node, register: Register, peer: bytes, now: int) -> None:
         del self._by_peer[node.peer]
@@ -470,8 +470,7 @@ class BrokerCore:
                 continue
             if node.address in other.routes or isinstance(self._meet(other, node.address), Node):
                 self._say(other.peer, PeerBack(node.id.serial))
-                if serial not in node.register.peers:
-                    self._say(node.peer, PeerBack(serial))
+                self._say(node.peer, PeerBack(serial))
 
     def _renew(self, node: Node, renew: Renew, now: int) -> None:
         self._leases.renew(node.id.serial, now)

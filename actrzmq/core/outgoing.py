@@ -212,7 +212,8 @@ class OutStreams:
         if stream is None or stream.channel is None or peer not in (None, stream.peer):
             return False
         stream.channel.peer_reset(reset)
-        self._close(stream, None if stream.channel.is_completed else error_from(reset.failure))
+        is_complete = stream.state is OutState.OPEN and stream.channel.is_completed
+        self._close(stream, None if is_complete else error_from(reset.failure))
         return True
 
     def peer_down(self, peer: Peer, reason: Reason) -> None:

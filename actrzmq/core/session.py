@@ -358,7 +358,10 @@ class Session:
         self._say(self.registration.tick(now), now)
         self._say(self.discovery.tick(self.turn, now), now)
         for peer in self._calling.tick(now):
-            self._dirty[peer] = None
+            if peer is self._me:
+                self._calling.let_settled_ride(peer, now)
+            else:
+                self._dirty[peer] = None
         self.turn.cancel.extend(self.serving.overdue(now))
         self._tick_deferred(now)
         self.streams.tick(now)

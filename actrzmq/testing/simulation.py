@@ -48,6 +48,8 @@ from actrzmq.wire.messages import (
 
 RECONNECT = 100
 """Milliseconds from a broken connection to the next try."""
+SPINS = 3
+"""Turns in a row after which a deadline may be past; more, and a shell would spin."""
 
 Handler = Callable[[Execution], "tuple[bytes | ActrRuntimeError, int] | None"]
 """What a handler answers, and how many milliseconds it takes; None: it calls `SimNode.finish` itself."""
@@ -179,6 +181,7 @@ class SimNode:
         self._kept: list[Callable[[], None]] = []
         self._work: dict[Execution, Callable[[], None] | None] = {}
         self._timer_at: int | None = None
+        self._spins = 0
         port = 10_000 + 2 * len(world.nodes)
         self.data, self.grants = f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port + 1}"
         register = Register(0, PROTOCOL, b"", 0, actor_type, name, data=self.data, stream_memory=64 << 20)
@@ -284,6 +287,9 @@ class SimNode:
     def _arm(self) -> None:
         """One timer, for the session's next deadline: it does nothing but what this wakes it for."""
         deadline = self.session.next_deadline()
+        self._spins = self._spins + 1 if deadline is not None and deadline <= self.world.now else 0
+        if self._spins > SPINS:
+            raise AssertionError(f"{self.name} wants to tick again and again: its next deadline is {deadline}, past")
         if deadline is not None and (self._timer_at is None or deadline < self._timer_at):
             self._timer_at = max(deadline, self.world.now + 1)
             self.world.after(self._timer_at - self.world.now, partial(self._fire, self._timer_at))

@@ -60,7 +60,7 @@ Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Metadata = Annotated[dict[Name, Text], Meta(max_length=MAX_METADATA)]
 
 CallId = NewType("CallId", int)
-"""Numbers the calls of one caller to one callee, from 1."""
+"""Numbers the calls of one caller, from 1; to each callee they rise."""
 Channel = NewType("Channel", int)
 """A stream's secret 63-bit name, drawn by its receiver: who knows it was granted it."""
 
