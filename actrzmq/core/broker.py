@@ -109,7 +109,8 @@ class Bury(Struct, frozen=True):
 
 
 class _Expected(Struct):
-    remembered: Remembered
+    remembered: Remembered | None
+    """None: the store has lost it, or never had it, but a node that came back has something open with it."""
     waiting: set[Serial]
 
 
@@ -387,7 +388,9 @@ class BrokerCore:
                 f"the broker serves {self.limits.nodes} nodes at most (limits.nodes)",
                 fatal=False,
             )
-        known = node.id if node else self._expected[serial].remembered.id if serial in self._expected else None
+        expected = self._expected.get(serial)
+        remembered = expected.remembered if expected is not None else None
+        known = node.id if node else remembered.id if remembered else None
         if known is not None and (known.realm, known.type) != (register.realm, register.type):
             return Refused(register.attempt, Status.INVALID_ARGUMENT, "one identity has one realm and one type")
         return None
@@ -460,7 +463,14 @@ class BrokerCore:
             if isinstance(met, Node):
                 self._say(met.peer, PeerBack(node.id.serial))
             elif met is Reason.UNKNOWN:
-                self._say(node.peer, PeerDown(serial, Reason.UNKNOWN))
+                self._miss(node, serial)
+
+    def _miss(self, node: Node, serial: Serial) -> None:
+        """`node` has something open with a node that is not there: down, unless the broker itself has just begun."""
+        if node.registered_at < self._expected_until and serial not in self._dead:
+            self._expected.setdefault(serial, _Expected(None, set())).waiting.add(node.id.serial)
+        else:
+            self._say(node.peer, PeerDown(serial, Reason.UNKNOWN))
 
     def _reunite(self, node: Node, waiting: Iterable[Serial]) -> None:
         """These asked for `node` before it was back. It may not know of what they have open with it."""
@@ -539,9 +549,9 @@ class BrokerCore:
 
     def _is_expected(self, topic: Topic) -> bool:
         return any(
-            expected.remembered.id.realm == topic.realm
-            and (expected.remembered.id.type == topic.type if topic.type else expected.remembered.name == topic.name)
-            for expected in self._expected.values()
+            known.id.realm == topic.realm and (known.id.type == topic.type if topic.type else known.name == topic.name)
+            for known in (expected.remembered for expected in self._expected.values())
+            if known is not None
         )
 
     def _watch(self, node: Node, watch: Watch) -> None:

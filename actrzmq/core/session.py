@@ -45,6 +45,8 @@ from actrzmq.wire.messages import (
     Introduce,
     NotFound,
     NotYet,
+    Opened,
+    OpenRefused,
     OpenStream,
     Outstanding,
     PeerBack,
@@ -55,6 +57,7 @@ from actrzmq.wire.messages import (
     Registered,
     Renewed,
     Reply,
+    Reset,
     Returned,
     Tell,
     ToBroker,
@@ -62,6 +65,8 @@ from actrzmq.wire.messages import (
     Watching,
 )
 
+SAID_ONCE = (Reply, Cancel, Outstanding, Opened, OpenRefused, Reset)
+"""What the other side would not ask for again if it were lost."""
 RETURN_AGAIN = 50
 """First pause, in milliseconds, before a congested reply or control message is sent again; it doubles."""
 
@@ -518,13 +523,17 @@ class Session:
         self.streams.say_again(peer, now)
 
     def _peer_down(self, serial: Serial, reason: Reason, now: int) -> None:
+        """It is down for good: nothing of it has effect from now on, even if it does not know yet."""
         self._dead[serial] = None
         if len(self._dead) > self.limits.dead:
             del self._dead[next(iter(self._dead))]
-        peer = self._peers.pop(serial, None)
-        if peer is None or peer is self._me:
-            return
-        self.turn.gone.add(serial)
+        peer = self._peers.get(serial)
+        if peer is not None and peer is not self._me:
+            self._peer_gone(peer, reason, now)
+
+    def _peer_gone(self, peer: Peer, reason: Reason, now: int) -> None:
+        del self._peers[peer.serial]
+        self.turn.gone.add(peer.serial)
         self._dirty.pop(peer, None)
         self._calling.fail_all(
             peer,
@@ -548,18 +557,17 @@ class Session:
         self.counters[f"returned.{returned.reason.name.lower()}"] += 1
         if returned.reason in (Reason.UNREACHABLE, Reason.NOT_YET):
             return  # PeerBack or PeerDown will tell; what is open is said again then
-        if returned.reason is Reason.UNKNOWN:
-            self._peer_down(returned.to, Reason.UNKNOWN, now)
-            return
         peer.congestion += 1
         for envelope in batch.envelopes:
             if isinstance(envelope, Call):
                 self._calling.returned(peer, envelope.id, returned.reason, now)
             elif isinstance(envelope, OpenStream):
                 self.streams.returned(peer, envelope.open, returned.reason)
-            elif returned.reason is Reason.CONGESTED and isinstance(envelope, Reply | Cancel | Outstanding):
+            elif returned.reason is Reason.CONGESTED and isinstance(envelope, SAID_ONCE):
                 self._deferred.append(_Deferred(peer, envelope, now + (RETURN_AGAIN << min(peer.congestion, 5))))
-        if batch.settled:
+        if returned.reason is Reason.UNKNOWN:
+            self._peer_gone(peer, Reason.UNKNOWN, now)
+        else:
             peer.calls.settled.extend(batch.settled)
 
     def _tick_deferred(self, now: int) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
+from actrzmq.core.broker import BrokerLimits
 from actrzmq.core.execution import Execution
 from actrzmq.core.outgoing import OutState, OutStream
 from actrzmq.core.paths import Wish
@@ -114,7 +115,8 @@ class Chaos:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.dice = random.Random(f"plan {seed}")
-        self.world = World(seed)
+        limits = BrokerLimits(backlog=500_000) if self.dice.random() < 0.3 else None  # soon congested
+        self.world = World(seed, limits)
         self.calls: list[CallRecord] = []
         self.streams: list[StreamRecord] = []
         self.broken: list[str] = []
@@ -413,7 +415,9 @@ class Chaos:
             for one in self.streams
         )
         idle = not self.leaving and not any(node._work for node in self.living)
-        return calls and ends and idle and all(node.session.is_online for node in self.living)
+        figures = self.world.broker.core.statistics()
+        settled = not figures["expected"] and figures["nodes"] == len(self.living)
+        return calls and ends and idle and settled and all(node.session.is_online for node in self.living)
 
     def _check(self) -> None:
         for call in self.calls:
