@@ -106,7 +106,7 @@ class ActrOverloaded(ActrRuntimeError):
 
 
 class ActrGateNotInitialized(ActrRuntimeError):
-    """The node is not started yet, or no longer running (FAILED_PRECONDITION)."""
+    """The node no longer runs (FAILED_PRECONDITION)."""
 
     default_code = Status.FAILED_PRECONDITION
 

@@ -93,10 +93,10 @@ def _dependency(remote: Path, alias: str) -> dict[str, Source]:
     if folder.parent != remote or alias in ("", ".", ".."):
         raise ActrConfigError(f"the dependency {alias!r} can't be the name of a folder")
     if remote.is_symlink() or folder.is_symlink():
-        raise ActrConfigError(f"{_shown(folder)} is a symbolic link; run `actr install`")
+        raise ActrConfigError(f"{_shown(folder)} is a symbolic link; put the .proto files themselves there")
     sources = read_sources(folder, _shown(folder)) if folder.is_dir() else {}
     if not sources:
-        raise ActrConfigError(f"the dependency {alias!r} has no files in {_shown(folder)}; run `actr install`")
+        raise ActrConfigError(f"the dependency {alias!r} has no files in {_shown(folder)}; put the .proto files there that the service exports")
     return sources
 
 

@@ -42,7 +42,7 @@ def load_manifest(path: Path | str, environ: Mapping[str, str] | None = None) ->
     of the file, and for exports that don't exist or lie outside the project.
     """
     file = Path(os.path.abspath(path))
-    root = read_toml(file, "give the path of a project's Actr.toml, or create one with `actr init`")
+    root = read_toml(file, "give the path of a project's Actr.toml (docs/configuration.md says what is in one)")
     _refuse_webrtc(root)
     root.only(*_ROOT)
     package = root.table("package")

@@ -35,7 +35,7 @@ def load_lock(path: Path | str) -> Lock:
     would take for one.
     """
     file = Path(os.path.abspath(path))
-    root = read_toml(file, "run `actr install`")
+    root = read_toml(file, "a project without dependencies needs none")
     root.only("metadata", "dependency")
     metadata = root.table("metadata")
     metadata.only("version", "generated_at")

@@ -114,7 +114,6 @@ class BrokerLimits(Struct, frozen=True, kw_only=True):
     """`[limits]` of a broker: what it takes from nodes and keeps for them."""
 
     body_bytes: int = 4 * 1024 * 1024
-    header_bytes: int = 64 * 1024
     nodes: int = 10_000
     backlog_bytes: int = 16 * 1024 * 1024
     """What may wait in the broker for one node."""

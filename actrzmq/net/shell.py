@@ -16,8 +16,8 @@ from actrzmq.net.link import Link
 from actrzmq.net.plane import Plane
 from actrzmq.net.watchdog import Watchdog
 
-HEARTBEAT = 0.5
-"""Seconds between two signs of life to the watchdog, at most."""
+HEARTBEAT = 500
+"""Milliseconds between two signs of life to the watchdog; how late they are is the loop's lag."""
 DEREGISTER_WITHIN = 500
 """Milliseconds that the last words may take to leave."""
 
@@ -60,10 +60,12 @@ class Shell:
             self._is_awake = True
             self._loop.call_soon(self._turn)
 
-    def _heartbeat(self) -> None:
+    def _heartbeat(self, due: int = 0) -> None:
         if not self._is_closed:
-            self._watchdog.turned(boottime_ms())
-            self._loop.call_later(HEARTBEAT, self._heartbeat)
+            now = boottime_ms()
+            self._watchdog.turned(now)
+            self._session.registration.lag = max(0, now - due) if due else 0
+            self._loop.call_later(HEARTBEAT / 1000, self._heartbeat, now + HEARTBEAT)
 
     def _readable(self) -> None:
         if not self._is_awake:

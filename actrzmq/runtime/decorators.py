@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from actrzmq.errors import ActrConfigError
 from actrzmq.runtime.limits import check_name
+from actrzmq.runtime.messages import declare
 from actrzmq.runtime.workload import Dispatcher, Route, WorkloadBase
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -32,7 +33,8 @@ def rpc(method: Any = None, *, route_key: str | None = None, idempotent: bool = 
     """Mark a method of a `@service` class as callable: `@rpc`, or `@rpc(route_key="package.Service.Method")`.
 
     By default the route key is the service's name and the method's in CamelCase. The classes of request and response
-    are those of its annotations: `async def echo(self, req: EchoRequest, ctx: Context) -> EchoResponse`.
+    are those of its annotations: `async def echo(self, req: EchoRequest, ctx: Context) -> EchoResponse`. One that is
+    `idempotent` may run twice: calls to a type go on to another instance even if the first one may have run it.
     """
 
     def mark(function: Any) -> Any:
@@ -58,6 +60,8 @@ def service(name: str, *, exported: bool = False) -> Callable[[_Class], _Class]:
         for key in keys:
             if keys.count(key) > 1:
                 raise ActrConfigError(f"@service({name!r}) {cls.__name__}: two methods have the route key {key}")
+        for route in routes:
+            declare(route.request, route.route_key, route.response, idempotent=route.idempotent)
         members = {"service": name, "exported": exported, "routes": routes}
         setattr(cls, _DISPATCHER, type(f"{cls.__name__}Dispatcher", (Dispatcher,), members))
         return cls

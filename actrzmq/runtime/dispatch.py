@@ -8,12 +8,14 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from google.protobuf.message import DecodeError, EncodeError, Message
 from msgspec import Struct
 
 from actrzmq.core.execution import Execution
+from actrzmq.core.failures import error_from, failure_of
 from actrzmq.errors import ActrConfigError, ActrDecodeError, ActrOverloaded, ActrRuntimeError, Status
 from actrzmq.net.clock import boottime_ms
 from actrzmq.runtime.context import Context
@@ -65,10 +67,15 @@ class Dispatch:
     def start(self, execution: Execution) -> None:
         """Run the handler of `execution` in a task of its own; the engine hears how it ended."""
         target = self._targets[execution.request.route]
-        run = self._run(execution, target) if target.is_async else self._run_in_thread(execution, target)
-        execution.task = task = asyncio.ensure_future(run)
+        try:
+            request = _decode(execution, target.route)
+        except ActrDecodeError as error:
+            self._engine.finish(execution, error)
+            return
+        run = self._run if target.is_async else self._run_in_thread
+        execution.task = task = asyncio.ensure_future(run(execution, target, request))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._ended, execution, target))
 
     async def stop(self) -> None:
         """Cancel what still runs, and let go of the threads."""
@@ -78,11 +85,15 @@ class Dispatch:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, execution: Execution, target: Target) -> None:
+    def _ended(self, execution: Execution, target: Target, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():  # before its first step, so that nothing in it could say so
+            self._engine.finish(execution, _cancelled(target.route))
+
+    async def _run(self, execution: Execution, target: Target, request: Message) -> None:
         context = Context(self._engine, execution)
         outcome: Outcome
         try:
-            request = _decode(execution, target.route)
             response = await target.method(request, context)
             outcome = self._encode(response, target.route)
         except asyncio.CancelledError:
@@ -91,7 +102,7 @@ class Dispatch:
             outcome = self._failed(error, target, context)
         self._engine.finish(execution, outcome)
 
-    async def _run_in_thread(self, execution: Execution, target: Target) -> None:
+    async def _run_in_thread(self, execution: Execution, target: Target, request: Message) -> None:
         context = Context(self._engine, execution)
         if self._abandoned >= THREADS:
             overloaded = ActrOverloaded(f"{target.route.route_key}: all {THREADS} threads are held by hanging handlers")
@@ -100,7 +111,7 @@ class Dispatch:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="actrzmq-handler")
         loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(self._threads, _run_blocking, execution, target, context)
+        running = loop.run_in_executor(self._threads, _run_blocking, execution, target, request, context)
         try:
             returned = await asyncio.shield(running)
             if inspect.isawaitable(returned):  # a `def` around an `async def`, as decorators make
@@ -127,26 +138,36 @@ class Dispatch:
             return self._failed(error, target, context)
 
     def _encode(self, response: object, route: Route) -> bytes:
-        if not isinstance(response, route.response):
+        if not _is_a(response, route.response):
             expected = route.response.DESCRIPTOR.full_name
-            raise ActrRuntimeError(f"the handler of {route.route_key} returned {response!r:.80}, expected {expected}")
+            returned = type(response).__name__
+            raise _BadReply(f"the handler of {route.route_key} returned a {returned}, expected a {expected}")
         try:
             body = response.SerializeToString()
         except EncodeError as error:
-            raise ActrRuntimeError(f"the reply of {route.route_key} can't be encoded: {error}") from None
+            raise _BadReply(f"the reply of {route.route_key} can't be encoded: {error}") from None
         return check_body(body, self._engine.body_limit, f"the reply of {route.route_key}")
 
     def _failed(self, error: BaseException, target: Target, context: Context) -> ActrRuntimeError:
-        if isinstance(error, ActrRuntimeError):
-            failed = error
-        else:
+        if not isinstance(error, ActrRuntimeError) or isinstance(error, _BadReply):
             route_key = target.route.route_key
             log.error("handler raised route=%s caller=%s", route_key, context.caller_id(), exc_info=error)
-            name = type(error).__name__
-            failed = ActrRuntimeError(f"{name}: {error}" if str(error) else name, code=Status.INTERNAL)
-        failed.may_have_run = True
         self._engine.report(target.workload, context, error)
+        try:
+            failed = error_from(failure_of(error)) if isinstance(error, ActrRuntimeError) else _internal(error)
+        except Exception:  # noqa: BLE001 - the user's error can't be shown, and is to be answered all the same
+            failed = ActrRuntimeError(f"{type(error).__name__}, which can't be shown")
+        failed.may_have_run = True
         return failed
+
+
+class _BadReply(ActrRuntimeError):
+    """The handler has returned what it should not: its author should see it as well."""
+
+
+def _internal(error: BaseException) -> ActrRuntimeError:
+    name, text = type(error).__name__, str(error)
+    return ActrRuntimeError(f"{name}: {text}" if text else name, code=Status.INTERNAL)
 
 
 def _targets(workloads: Sequence[WorkloadBase]) -> dict[str, Target]:
@@ -166,6 +187,11 @@ def _targets(workloads: Sequence[WorkloadBase]) -> dict[str, Target]:
     return targets
 
 
+def _is_a(response: object, expected: type[Message]) -> TypeGuard[Message]:
+    """By its full name: the same message has another class in another descriptor pool."""
+    return isinstance(response, Message) and response.DESCRIPTOR.full_name == expected.DESCRIPTOR.full_name
+
+
 def _decode(execution: Execution, route: Route) -> Message:
     try:
         return route.request.FromString(execution.request.body)
@@ -175,12 +201,12 @@ def _decode(execution: Execution, route: Route) -> Message:
         raise ActrDecodeError(f"{route.route_key}: the body ({size} bytes) is not a {name}") from None
 
 
-def _run_blocking(execution: Execution, target: Target, context: Context) -> object:
+def _run_blocking(execution: Execution, target: Target, request: Message, context: Context) -> object:
     """The result of the handler, or the exception that it raised: a SystemExit must not end the thread's work."""
     if execution.deadline <= boottime_ms():
         return _cancelled(target.route)
     try:
-        return target.method(_decode(execution, target.route), context)
+        return target.method(request, context)
     except BaseException as error:  # noqa: BLE001 - it is logged and answered by whoever asked for it
         return error
 

@@ -71,6 +71,7 @@ class Engine:
     def __init__(self, manifest: Manifest, workloads: Sequence[WorkloadBase], fingerprint: str) -> None:
         self._loop = asyncio.get_running_loop()
         self._manifest = manifest
+        self._workloads = workloads
         self._tasks: set[asyncio.Task[Any]] = set()
         self._outlets: dict[tuple[Serial, str], Outlet] = {}
         self._closed: OrderedDict[tuple[Serial, str], Outlet] = OrderedDict()
@@ -389,6 +390,11 @@ class Engine:
     def report(self, workload: WorkloadBase, context: Context, error: BaseException) -> None:
         """Tell the workload's `on_error` hook."""
         self.spawn(run_hook(workload, "on_error", context, error))
+
+    def report_callback(self, error: BaseException) -> None:
+        """Tell every workload's `on_error` hook: a stream callback belongs to none of them alone."""
+        for workload in self._workloads:
+            self.report(workload, Context(self), error)
 
     # the outcome of a turn
 

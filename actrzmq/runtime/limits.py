@@ -9,6 +9,7 @@ from actrzmq.wire.messages import MAX_METADATA, MAX_NAME, MAX_TEXT
 
 MAX_TIMEOUT_MS = 24 * 3600 * 1000
 DEFAULT_TIMEOUT_MS = 30_000
+MAX_METADATA_BYTES = 64 * 1024
 
 
 def check_timeout(timeout_ms: int, *, may_be_zero: bool = False) -> int:
@@ -25,7 +26,7 @@ def check_timeout(timeout_ms: int, *, may_be_zero: bool = False) -> int:
 
 def check_name(name: str, what: str) -> str:
     """`name`, if it is a text of 1 to 256 characters; else `ActrConfigError`."""
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not _can_travel(name):
         shown = name if not isinstance(name, str) or len(name) < 80 else f"{name[:80]}… ({len(name)} characters)"
         raise ActrConfigError(f"{what} {shown!r}: expected a text of 1 to {MAX_NAME} characters")
     return name
@@ -43,15 +44,31 @@ def check_body(body: bytes, limit: int, what: str) -> bytes:
 
 
 def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str] | None:
-    """`metadata` as it travels: at most 64 texts; else `ActrConfigError`."""
+    """`metadata` as it travels: at most 64 texts of 64 KiB in all; else `ActrConfigError`."""
     if not metadata:
         return None
     if len(metadata) > MAX_METADATA:
         raise ActrConfigError(f"metadata of {len(metadata)} entries, at most {MAX_METADATA}")
     for key, value in metadata.items():
-        if not isinstance(key, str) or not isinstance(value, str) or len(key) > MAX_NAME or len(value) > MAX_TEXT:
+        if not _is_text(key, MAX_NAME) or not _is_text(value, MAX_TEXT):
             raise ActrConfigError(
                 f"metadata {str(key)[:80]!r}: expected a text of at most {MAX_NAME} characters for the key, "
                 f"{MAX_TEXT} for the value"
             )
-    return dict(metadata)
+    copy = dict(metadata)
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in copy.items())
+    if size > MAX_METADATA_BYTES:
+        raise ActrConfigError(f"metadata of {size} bytes, at most {MAX_METADATA_BYTES} in all")
+    return copy
+
+
+def _is_text(text: object, length: int) -> bool:
+    return isinstance(text, str) and len(text) <= length and _can_travel(text)
+
+
+def _can_travel(text: str) -> bool:
+    """Half a surrogate pair, as in a file name that is not UTF-8, can't be encoded."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False

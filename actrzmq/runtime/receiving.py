@@ -120,6 +120,7 @@ class CallbackInbox(Inbox):
         """Count and log it; True if the stream goes on."""
         log.error("stream callback raised stream=%r frame=%d", self.stream_id, self.frames + 1, exc_info=error)
         self.engine.count("callbacks.raised")
+        self.engine.report_callback(error)
         if self._skips:
             return True
         told = ActrStreamError(

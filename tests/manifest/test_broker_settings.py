@@ -31,7 +31,7 @@ def test_a_relative_state_folder_is_ignored() -> None:
 def test_the_shipped_file_shows_the_defaults_and_changes_none(tmp_path: Path) -> None:
     shipped = (REPOSITORY / "conf" / "broker.toml").read_text()
     shown = re.sub(r"^# (\w+ = )", r"\1", shipped, flags=re.MULTILINE)
-    assert shown.count(" = ") == 10
+    assert shown.count(" = ") == 9
     default = BrokerSettings(path=tmp_path / "broker.toml", store=tmp_path / "run" / "broker.db")
     assert load(tmp_path, shipped) == load(tmp_path, shown) == default
 
@@ -45,7 +45,6 @@ store = "../s.db"
 log_level = "debug"
 [limits]
 body_bytes = 2048
-header_bytes = 4096
 nodes = 5
 backlog_bytes = 70000
 """
@@ -57,7 +56,7 @@ backlog_bytes = 70000
         renew_ms=500,
         store=tmp_path.parent / "s.db",
         log_level="debug",
-        limits=BrokerLimits(body_bytes=2048, header_bytes=4096, nodes=5, backlog_bytes=70000),
+        limits=BrokerLimits(body_bytes=2048, nodes=5, backlog_bytes=70000),
     )
 
 

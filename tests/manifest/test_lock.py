@@ -108,5 +108,5 @@ def test_a_path_that_leads_elsewhere_is_refused(tmp_path: Path, path: str) -> No
 
 
 def test_a_missing_lock_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(ActrConfigError, match="no such file; run `actr install`"):
+    with pytest.raises(ActrConfigError, match="no such file; a project without dependencies needs none"):
         load_lock(tmp_path / "Actr.lock.toml")
