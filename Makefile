@@ -50,7 +50,9 @@ lint: dev
 
 types: dev gen
 	$(BIN)/mypy
-	@for side in server client; do (cd $(EXAMPLE)/$$side && ../../../$(BIN)/mypy --config-file ../../../pyproject.toml *.py) || exit; done
+	$(BIN)/mypy $(EXAMPLE)/*.py
+	@for side in server client; do (cd $(EXAMPLE)/$$side && \
+		MYPYPATH=../../.. ../../../$(BIN)/mypy --config-file ../../../pyproject.toml *.py) || exit; done
 
 format: dev
 	$(BIN)/ruff check --fix .

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.test_stream_echo import free_port
 from tests.e2e.world import EXAMPLE, environment, messages
 from tests.supervision.clones import REPOSITORY, Clone, is_alive, write_program
@@ -53,9 +51,8 @@ def test_clients_spread_over_the_instances_of_one_program(tmp_path: Path) -> Non
     assert min(map(servers.count, servers)) >= 3
 
 
-@pytest.mark.parametrize("name", ["one", "deep/" + "/".join(["y" * 40] * 5)], ids=["plain", "deep"])
-def test_the_demonstration_shows_every_message_and_stops_everything(tmp_path: Path, name: str) -> None:
-    clone = real_clone(tmp_path / name)
+def test_the_demonstration_shows_every_message_and_stops_everything(tmp_path: Path) -> None:
+    clone = real_clone(tmp_path / "deep" / "/".join(["y" * 40] * 5))  # deeper than a socket's address reaches
     done = subprocess.run(
         [sys.executable, str(clone.root / "examples" / "stream-echo" / "demo.py")],
         cwd="/",
