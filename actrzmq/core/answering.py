@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from actrzmq.core.execution import Execution, State
-from actrzmq.core.failures import failure_of
+from actrzmq.core.failures import failure_bytes, failure_of
 from actrzmq.core.peer import Peer
 from actrzmq.core.serving import Serving
 from actrzmq.core.turn import Turn
@@ -57,7 +57,7 @@ class Answering:
         refusal = self._refusal(peer, call.route, call.chain, me)
         if refusal is not None:
             self._counters["calls.refused"] += 1
-            self._post(peer, Reply(call.id, b"", failure_of(refusal)), 0, now)
+            self._reply(peer, Reply(call.id, b"", failure_of(refusal)), now)
             return
         execution = Execution(peer, call, now + timeout, now)
         peer.answers.add(execution)
@@ -81,7 +81,7 @@ class Answering:
             id = execution.request.id
             reply = Reply(id, b"", failure_of(outcome)) if isinstance(outcome, ActrRuntimeError) else Reply(id, outcome)
         if self._serving.finish(execution, reply) and reply is not None:
-            self._post(execution.peer, reply, len(reply.body), now)
+            self._reply(execution.peer, reply, now)
 
     def settled(self, peer: Peer, ids: Iterable[CallId]) -> None:
         """`peer` waits for these no longer: they are forgotten, and cancelled where they still run."""
@@ -102,11 +102,14 @@ class Answering:
             return ActrOverloaded(f"{route}: {peer.name} has {UNSETTLED} calls here that it has not settled")
         return self._serving.refusal(route, chain, me, peer.serial == me)
 
+    def _reply(self, peer: Peer, reply: Reply, now: int) -> None:
+        self._post(peer, reply, len(reply.body) + failure_bytes(reply.failure), now)
+
     def _repeated(self, peer: Peer, seen: Execution, now: int) -> None:
         self._counters["calls.repeated"] += 1
         if seen.state is State.DONE:  # else it joins the run that is under way
             reply = seen.reply or Reply(seen.id, b"", NOT_KEPT)
-            self._post(peer, reply, len(reply.body), now)
+            self._reply(peer, reply, now)
 
     def _forget(self, executions: Iterable[Execution]) -> None:
         self._turn().cancel.extend(execution for execution in executions if self._serving.forget(execution))

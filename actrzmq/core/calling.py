@@ -87,7 +87,7 @@ class Calling:
         self._deadlines.add(call, call.deadline)
         if can_send and not self._silence(now):
             call.sent = 1
-            self._post(peer, envelope, len(body) + len(route), now)
+            self._post(peer, envelope, call.size + len(route), now)
         elif can_send:
             self._kept_back.append(call)
         return call

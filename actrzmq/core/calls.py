@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from actrzmq.core.packing import metadata_bytes
 from actrzmq.wire.messages import Call, CallId
 
 CALL_BYTES = 64
@@ -34,7 +35,7 @@ class OpenCall(Struct, eq=False, gc=True):
     @property
     def size(self) -> int:
         """What it counts against the limit of its destination."""
-        return len(self.call.body) + CALL_BYTES
+        return len(self.call.body) + metadata_bytes(self.call.metadata) + CALL_BYTES
 
 
 class CallIds:

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from actrzmq.core.packing import metadata_bytes
 from actrzmq.wire.messages import Call, CallId, Reply, Tell
 
 
@@ -44,4 +45,4 @@ class Execution(Struct, eq=False):
     @property
     def size(self) -> int:
         """What it counts in the queue."""
-        return len(self.request.body) + 64
+        return len(self.request.body) + metadata_bytes(self.request.metadata) + 64

@@ -6,18 +6,47 @@ from actrzmq.errors import ActrRuntimeError, Status, error_name, error_named
 from actrzmq.identity import ActrId, Serial
 from actrzmq.wire.messages import MAX_METADATA, MAX_NAME, MAX_TEXT, Failure, Reason
 
+MAX_DETAILS = 8 * MAX_TEXT
+"""Characters of all details of an error that travels; those that come first have precedence."""
+
 
 def failure_of(error: ActrRuntimeError) -> Failure:
-    """`error` as it travels; over-long texts are cut, since an error must always fit."""
-    details = {str(key)[:MAX_NAME]: str(value)[:MAX_TEXT] for key, value in list(error.details.items())[:MAX_METADATA]}
+    """`error` as it travels; over-long texts are cut, since an error must always fit. Whatever a user made of it."""
+    known = error.code in Status._value2member_map_
     return Failure(
-        int(error.code),
+        int(error.code) if known else int(Status.UNKNOWN),
         error_name(error),
-        str(error.message)[:MAX_TEXT],
-        details,
-        error.retryable,
-        error.may_have_run,
+        _text(error.message, MAX_TEXT),
+        _details(error),
+        bool(error.retryable),
+        bool(error.may_have_run),
     )
+
+
+def failure_bytes(failure: Failure | None) -> int:
+    """What its texts take, at most."""
+    if failure is None:
+        return 0
+    details = sum(len(key) + len(value) for key, value in failure.details.items())
+    return 4 * (len(failure.message) + details)
+
+
+def _details(error: ActrRuntimeError) -> dict[str, str]:
+    details: dict[str, str] = {}
+    room = MAX_DETAILS
+    for key, value in list(error.details.items())[:MAX_METADATA]:
+        name, text = _text(key, MAX_NAME), _text(value, MAX_TEXT)
+        room -= len(name) + len(text)
+        if room < 0:
+            break
+        details[name] = text
+    return details
+
+
+def _text(value: object, length: int) -> str:
+    """`value` as a text that can be encoded: half a surrogate pair can't."""
+    text = str(value)[:length]
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()[:length]
 
 
 WHY_DOWN = {

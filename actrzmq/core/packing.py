@@ -56,7 +56,7 @@ def _pack_one_by_one(
     open = _OpenParcel(first)
     for frame, payload_bytes in zip(frames, sizes, strict=True):
         is_large = payload_bytes >= LARGE_BYTES
-        size = frame_bytes + _metadata_bytes(metadata_of(frame)) + (0 if is_large else payload_bytes)
+        size = frame_bytes + metadata_bytes(metadata_of(frame)) + (0 if is_large else payload_bytes)
         if not open.has_room(size, is_large):
             parcels.append(open.close(channel, dropped))
             open = _OpenParcel(open.first + len(open.frames))
@@ -97,7 +97,12 @@ class _OpenParcel:
         return Parcel(message, tuple(self._payloads), self._size, self.first, end, self._payload_bytes)
 
 
-def _metadata_bytes(metadata: Metadata | None) -> int:
+def metadata_bytes(metadata: Metadata | None) -> int:
+    """What `metadata` takes, at most."""
     if not metadata:
         return 0
-    return sum(CHARACTER_BYTES * (len(key) + len(value)) + 8 for key, value in metadata.items())
+    return sum(_text_bytes(key) + _text_bytes(value) + 8 for key, value in metadata.items())
+
+
+def _text_bytes(text: str) -> int:
+    return len(text) if text.isascii() else CHARACTER_BYTES * len(text)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from actrzmq.core.failures import failure_bytes
 from actrzmq.core.peer import Peer
 from actrzmq.identity import Serial
 from actrzmq.wire.codec import BATCH_BYTES, BATCH_ENVELOPES, LARGE_PER_MESSAGE
@@ -115,7 +116,7 @@ def _text_bytes(message: StreamControl | OnStreamPlane) -> int:
         case OpenStream():
             return len(message.stream_id)
         case Reset() | OpenRefused():
-            return len(message.failure.message)
+            return failure_bytes(message.failure)
         case Opened():
             return len(message.data)
         case _:

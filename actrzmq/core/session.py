@@ -20,8 +20,9 @@ from actrzmq.core.calling import Calling
 from actrzmq.core.calls import OpenCall
 from actrzmq.core.discovery import Discovery, Watched
 from actrzmq.core.execution import Execution
-from actrzmq.core.failures import error_for, error_from
+from actrzmq.core.failures import error_for, error_from, failure_bytes
 from actrzmq.core.outbox import Outbox
+from actrzmq.core.packing import metadata_bytes
 from actrzmq.core.peer import Peer
 from actrzmq.core.registration import Life, Registration
 from actrzmq.core.serving import Serving, ServingLimits
@@ -221,7 +222,8 @@ class Session:
         peer = self._reachable(to, route)
         if peer is not self._me and not self.is_online:
             raise ActrTransportError(f"{route}: not connected to the broker, and a tell does not wait for it")
-        self._post(peer, Tell(route, body, timeout, is_signal, metadata), len(body) + len(route), now)
+        size = len(body) + len(route) + metadata_bytes(metadata)
+        self._post(peer, Tell(route, body, timeout, is_signal, metadata), size, now)
 
     def finish(self, execution: Execution, outcome: bytes | ActrRuntimeError, now: int) -> None:
         """The handler of `execution` has returned a body, or failed."""
@@ -297,6 +299,10 @@ class Session:
                     self._returned(envelope, returned, now)
                 else:
                     self._from_broker(envelope, now)
+            return
+        if self.registration.life is Life.REGISTERING:
+            # For an attempt that is overtaken; its age can't be known. Registering makes everybody say it again.
+            self.counters["dropped.before_registered"] += 1
             return
         peer = self._peers.get(sender)
         if peer is None or peer.id is None:
@@ -580,7 +586,7 @@ class Session:
             if not isinstance(envelope, Reply):
                 self._post(peer, envelope, 0, now)
             elif peer.answers.get(envelope.id) is not None:  # else its caller has given up
-                self._post(peer, envelope, len(envelope.body), now)
+                self._post(peer, envelope, len(envelope.body) + failure_bytes(envelope.failure), now)
 
     # ends
 

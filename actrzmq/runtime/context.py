@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -22,6 +23,8 @@ from actrzmq.wire.messages import DataStream
 if TYPE_CHECKING:
     from actrzmq.runtime.engine import Engine
 
+_tells = itertools.count(1)
+
 _Response = TypeVar("_Response", bound=Message)
 
 
@@ -35,6 +38,7 @@ class Context:
     def __init__(self, engine: Engine, execution: Execution | None = None) -> None:
         self._engine = engine
         self._execution = execution
+        self._told = 0
 
     # who
 
@@ -50,9 +54,15 @@ class Context:
         return None if caller is not None and caller.serial == self._engine.id.serial else caller
 
     def request_id(self) -> str:
-        """Unique for each call; empty where there is none."""
+        """Unique for each call and tell; empty where there is none."""
         execution = self._execution
-        return f"{execution.peer.serial:x}-{execution.id}" if execution is not None else ""
+        if execution is None:
+            return ""
+        if execution.id:
+            return f"{execution.peer.serial:x}-{execution.id}"
+        if not self._told:  # a tell has no number of its caller's
+            self._told = next(_tells)
+        return f"{execution.peer.serial:x}-{self._engine.id.serial:x}.{self._told}"
 
     def metadata(self) -> Mapping[str, str]:
         """What the caller gave along with the request."""
