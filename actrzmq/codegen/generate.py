@@ -96,7 +96,9 @@ def _dependency(remote: Path, alias: str) -> dict[str, Source]:
         raise ActrConfigError(f"{_shown(folder)} is a symbolic link; put the .proto files themselves there")
     sources = read_sources(folder, _shown(folder)) if folder.is_dir() else {}
     if not sources:
-        raise ActrConfigError(f"the dependency {alias!r} has no files in {_shown(folder)}; put the .proto files there that the service exports")
+        raise ActrConfigError(
+            f"the dependency {alias!r} has no files in {_shown(folder)}; put the .proto files there that it exports"
+        )
     return sources
 
 

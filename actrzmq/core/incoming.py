@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from actrzmq.core.credit import Budget
 from actrzmq.core.early import EarlyOpening, EarlyOpenings
-from actrzmq.core.failures import error_for, error_from, failure_of
+from actrzmq.core.failures import error_for, failure_of
 from actrzmq.core.paths import Via, Ways
 from actrzmq.core.peer import Peer
 from actrzmq.core.receiving import ReceiveChannel, ReceiverSays
@@ -203,7 +203,8 @@ class InStreams:
         stream = self._by_channel.get(reset.channel)
         if stream is None or peer not in (None, stream.peer):
             return False
-        self._close(stream, _with_last(error_from(reset.failure), stream))
+        stream.channel.peer_reset(reset)
+        self._close(stream, stream.channel.outcome)
         return True
 
     def peer_down(self, peer: Peer, reason: Reason) -> None:

@@ -228,11 +228,13 @@ class OutStreams:
 
     # what is to be sent
 
-    def take(self, pack: Pack) -> None:
-        """Put all frames that may go into `pack`, once."""
+    def take(self, pack: Pack, is_blocked: Callable[[Via], bool]) -> None:
+        """Put all frames that may go into `pack`, once. What is for a blocked way stays here."""
         unsent, self._unsent = self._unsent, {}
         for stream in unsent:
-            if stream.state is OutState.OPEN and stream.channel is not None:
+            if is_blocked(stream.via):
+                self._unsent[stream] = None
+            elif stream.state is OutState.OPEN and stream.channel is not None:
                 for parcel in stream.channel.take():
                     pack.add(stream.via, parcel.message, parcel.payloads, parcel.size)
 

@@ -137,10 +137,10 @@ class Streams:
 
     # what is to be sent
 
-    def outgoing(self, now: int) -> list[StreamParcel]:
-        """Everything for the stream plane, once."""
+    def outgoing(self, is_blocked: Callable[[Via], bool]) -> list[StreamParcel]:
+        """Everything for the stream plane, once; frames for ways that are blocked stay here."""
         pack = self._ways.pack()
-        self._out.take(pack)
+        self._out.take(pack, is_blocked)
         return pack.parcels
 
     # time

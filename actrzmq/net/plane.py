@@ -53,7 +53,7 @@ class Plane:
         self._data, self.data_endpoint = sockets.pull()
         self._grants, self.grants_endpoint = sockets.pull()
         self._pushes: dict[tuple[Via, str], _Push] = {}
-        self._waiting: dict[_Push, None] = {}
+        self._waiting: dict[_Push, Via] = {}
         self.counters: Counter[str] = Counter()
         self.body_limit = BODY_BYTES
         self._swept_at = 0
@@ -94,7 +94,7 @@ class Plane:
             push = self._connect(via, endpoint, now)
         push.used_at = now
         if push.backlog or not sockets.send(push.socket, frames):
-            self._keep(push, frames)
+            self._keep(push, via, frames)
 
     def flush(self) -> None:
         """Send what was kept, as far as the sockets take it."""
@@ -103,6 +103,12 @@ class Plane:
                 push.backlog_bytes -= sum(map(len, push.backlog.popleft()))
             if not push.backlog:
                 del self._waiting[push]
+
+    def is_blocked(self, via: Via) -> bool:
+        """Does anything wait on that way already?"""
+        return bool(self._waiting) and any(
+            waiting == via or waiting.path is via.path is Path.RELAY for waiting in self._waiting.values()
+        )
 
     def sweep(self, now: int) -> None:
         """Close the ways that nothing has gone through for a while."""
@@ -136,14 +142,14 @@ class Plane:
         self._loop.remove_reader(push.socket.FD)
         push.socket.close(0)
 
-    def _keep(self, push: _Push, frames: list[bytes]) -> None:
+    def _keep(self, push: _Push, via: Via, frames: list[bytes]) -> None:
         size = sum(map(len, frames))
         if push.backlog_bytes + size > BACKLOG_BYTES:
             self.counters["dropped.backlog"] += 1
             return
         push.backlog.append(frames)
         push.backlog_bytes += size
-        self._waiting[push] = None
+        self._waiting[push] = via
 
     def _stir(self, socket: zmq.Socket[bytes]) -> None:
         self._stirred[socket] = None

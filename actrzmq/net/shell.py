@@ -89,7 +89,7 @@ class Shell:
         if link.is_ready:
             for outgoing in session.outgoing(now):
                 link.send(outgoing)
-        for parcel in session.streams.outgoing(now):
+        for parcel in session.streams.outgoing(plane.is_blocked):
             plane.send(parcel, session, now)
         plane.sweep(now)
         if link.look() or more:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from actrzmq.errors import ActrConfigError, ActrOverloaded
-from actrzmq.wire.messages import MAX_METADATA, MAX_NAME, MAX_TEXT
+from actrzmq.wire.messages import MAX_INT, MAX_METADATA, MAX_NAME, MAX_TEXT, DataStream
 
 MAX_TIMEOUT_MS = 24 * 3600 * 1000
 DEFAULT_TIMEOUT_MS = 30_000
@@ -60,6 +60,30 @@ def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str] | None:
     if size > MAX_METADATA_BYTES:
         raise ActrConfigError(f"metadata of {size} bytes, at most {MAX_METADATA_BYTES} in all")
     return copy
+
+
+def check_frame(frame: DataStream, limit: int) -> int:
+    """The length of the frame's payload in bytes, if the frame can travel; else as the other checks here.
+
+    What could not be encoded must not get as far as the batch that it would spoil.
+    """
+    payload, sequence = frame.payload(), frame.sequence()
+    if type(payload) is not bytes:
+        raise ActrConfigError(f"stream {frame.stream_id()}: a payload of {type(payload).__name__}, expected bytes")
+    if type(sequence) is not int or not -MAX_INT <= sequence <= MAX_INT:
+        raise ActrConfigError(f"stream {frame.stream_id()}: sequence={sequence!r:.80}, expected a 64-bit integer")
+    timestamp = frame.timestamp_ms()
+    if timestamp is not None and (type(timestamp) is not int or not -MAX_INT <= timestamp <= MAX_INT):
+        raise ActrConfigError(f"stream {frame.stream_id()}: timestamp_ms={timestamp!r:.80}, expected milliseconds")
+    if frame.metadata() is not None:
+        check_metadata(frame.metadata())
+    if len(payload) > limit:
+        raise ActrOverloaded(
+            f"stream {frame.stream_id()}: a frame of {len(payload)} bytes, at most {limit} "
+            "(limits.body_bytes of the broker); send it in pieces",
+            retryable=False,
+        )
+    return len(payload)
 
 
 def _is_text(text: object, length: int) -> bool:

@@ -7,9 +7,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from actrzmq.core.streams import OutStream
-from actrzmq.errors import ActrRuntimeError, ActrStreamError
+from actrzmq.errors import ActrConfigError, ActrRuntimeError, ActrStreamError
 from actrzmq.runtime.dest import Dest
-from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS, check_body
+from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS, check_frame
 from actrzmq.runtime.payload import PayloadType
 from actrzmq.wire.messages import DataStream
 
@@ -59,8 +59,7 @@ class Outlet:
 
     async def push(self, frame: DataStream) -> None:
         """Hand over one frame; waits for the opening and for credit. Raises how the stream was closed."""
-        size = len(frame.payload())
-        check_body(frame.payload(), self._engine.body_limit, f"stream {self.stream_id}")
+        size = check_frame(frame, self._engine.body_limit)
         if not self.opening.done():
             await asyncio.shield(self.opening)
         while not self.is_closed:
@@ -103,6 +102,8 @@ class StreamWriter:
         """Send a frame; bytes are numbered from 1. Waits for credit, raises as `Context.send_stream`."""
         self._sequence += 1
         frame = payload if isinstance(payload, DataStream) else DataStream(self._stream_id, self._sequence, payload)
+        if frame.stream_id() != self._stream_id:
+            raise ActrConfigError(f"a frame of stream {frame.stream_id()!r} into the stream {self._stream_id!r}")
         await self._engine.send_stream(self._dest, frame, self._payload_type)
 
     async def __aexit__(

@@ -266,7 +266,7 @@ class SimNode:
             parcel = outgoing.parcel
             batch = Batch(outgoing.sent_at, [*parcel.envelopes], tuple(parcel.settled), tuple(parcel.large))
             world.to_broker(self, [outgoing.to, encode_batch(batch), *parcel.bodies])
-        for stream_parcel in session.streams.outgoing(world.now):
+        for stream_parcel in session.streams.outgoing(lambda via: False):
             world.to_stream_plane(self, stream_parcel)
         self._arm()
 

@@ -341,3 +341,17 @@ def test_a_thousand_streams_opened_and_dropped_leave_nothing() -> None:
     assert all(sender.outcome is None for sender in senders)
     pair.assert_at_rest()
     assert pair.receiver.session.streams.promised == 0
+
+
+def test_frames_for_a_blocked_way_stay_where_they_are() -> None:
+    pair = Pair()
+    pair.register()
+    sender = pair.send(10)
+    pair.world.run_until(lambda: sender.stream.state is OutState.OPEN)
+    channel = sender.stream.channel
+    assert channel is not None
+    channel.push(DataStream("s", 1, b"x"), 1)
+    streams = pair.sender.session.streams
+    streams.queued(sender.stream)
+    assert streams.outgoing(lambda via: True) == []
+    assert [parcel.via for parcel in streams.outgoing(lambda via: False)] == [sender.stream.via]
