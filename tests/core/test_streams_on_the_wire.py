@@ -347,6 +347,7 @@ def test_frames_for_a_blocked_way_stay_where_they_are() -> None:
     pair = Pair()
     pair.register()
     sender = pair.send(10)
+    sender.ends = False
     pair.world.run_until(lambda: sender.stream.state is OutState.OPEN)
     channel = sender.stream.channel
     assert channel is not None
