@@ -65,11 +65,11 @@ class Switch:
 
     def _take(self, peer: bytes, now: int) -> None:
         router = self._router
-        to = receive_frame(router, _NOW, copy=False)
+        to = receive_frame(router, _NOW, False)
         if not to.more:
             self.counters["dropped.parts"] += 1
             return
-        header = receive_frame(router, _NOW, copy=False)
+        header = receive_frame(router, _NOW, False)
         size = len(header)
         bodies: list[zmq.Frame] = []
         if size > HEADER_BYTES:
@@ -92,7 +92,7 @@ class Switch:
     def _take_bodies(self, frame: zmq.Frame, bodies: list[zmq.Frame]) -> str:
         """Fill `bodies`; returns what is wrong with the last one, if anything is."""
         while frame.more:
-            frame = receive_frame(self._router, _NOW, copy=False)
+            frame = receive_frame(self._router, _NOW, False)
             bodies.append(frame)
             if len(bodies) > LARGE_PER_MESSAGE:
                 return "dropped.parts"

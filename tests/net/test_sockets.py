@@ -1,0 +1,221 @@
+"""The options that rules ask for, and what sending, receiving and forking do."""
+
+import os
+import re
+import resource
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+import zmq
+
+import actrzmq
+from actrzmq.errors import ActrRuntimeError, ActrTransportError
+from actrzmq.net import sockets
+from actrzmq.net.context import context, raise_descriptor_limit
+from actrzmq.wire.codec import BODY_BYTES, HEADER_BYTES
+from tests.net.peers import wait_until
+
+PACKAGE = Path(actrzmq.__file__).parent
+
+
+@pytest.fixture
+def everyone() -> Iterator[dict[str, zmq.Socket[bytes]]]:
+    with ExitStack() as stack:
+        made = {
+            "router": sockets.router(),
+            "relay": sockets.relay(),
+            "dealer": sockets.dealer(),
+            "push": sockets.push(),
+            "pull": sockets.pull()[0],
+        }
+        for socket in made.values():
+            stack.callback(socket.close, 0)
+        yield made
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[zmq.Socket[bytes], zmq.Socket[bytes]]]:
+    with closing(sockets.router()) as router, closing(sockets.dealer()) as dealer:
+        sockets.connect(dealer, sockets.bind(router, "tcp://127.0.0.1:*"))
+        yield router, dealer
+
+
+def send(socket: zmq.Socket[bytes], frames: list[bytes]) -> None:
+    wait_until(lambda: sockets.send(socket, frames), "a connection")
+
+
+def receive(socket: zmq.Socket[bytes], counters: Counter[str] | None = None) -> list[bytes] | None:
+    assert socket.poll(5000)
+    return sockets.receive(socket, 4, 1 << 20, Counter() if counters is None else counters)
+
+
+def test_zmtp_heartbeats_are_off_everywhere(everyone: dict[str, zmq.Socket[bytes]]) -> None:
+    for socket in everyone.values():
+        assert socket.getsockopt(zmq.HEARTBEAT_IVL) == 0
+
+
+def test_tcp_keepalive_is_on_and_maxrt_unset_everywhere(everyone: dict[str, zmq.Socket[bytes]]) -> None:
+    options = (zmq.TCP_KEEPALIVE, zmq.TCP_KEEPALIVE_IDLE, zmq.TCP_KEEPALIVE_INTVL, zmq.TCP_KEEPALIVE_CNT)
+    for socket in everyone.values():
+        assert [socket.getsockopt(option) for option in options] == [1, 10, 5, 3]
+        assert socket.getsockopt(zmq.TCP_MAXRT) == 0
+
+
+def test_no_socket_lingers_unless_it_is_closed_so(everyone: dict[str, zmq.Socket[bytes]]) -> None:
+    assert {socket.getsockopt(zmq.LINGER) for socket in everyone.values()} == {0}
+
+
+def test_who_connects_sends_to_live_connections_only_and_comes_back_with_jitter(
+    everyone: dict[str, zmq.Socket[bytes]],
+) -> None:
+    for socket in (everyone["dealer"], everyone["push"]):
+        assert socket.getsockopt(zmq.IMMEDIATE) == 1
+        interval = socket.getsockopt(zmq.RECONNECT_IVL)
+        assert isinstance(interval, int)
+        assert 100 <= interval <= 300
+        assert socket.getsockopt(zmq.RECONNECT_IVL_MAX) == 1000
+        assert socket.getsockopt(zmq.ROUTING_ID) == b""
+
+
+def test_who_listens_ends_slow_handshakes_and_bounds_frames(everyone: dict[str, zmq.Socket[bytes]]) -> None:
+    for socket in (everyone["router"], everyone["relay"], everyone["pull"]):
+        assert socket.getsockopt(zmq.HANDSHAKE_IVL) == 3000
+        assert socket.getsockopt(zmq.BACKLOG) == 1024
+        assert socket.getsockopt(zmq.MAXMSGSIZE) == BODY_BYTES + 64 * 1024
+
+
+def test_a_small_body_limit_still_lets_headers_through() -> None:
+    with closing(sockets.router(body_limit=1024)) as router:
+        assert router.getsockopt(zmq.MAXMSGSIZE) == HEADER_BYTES + 64 * 1024
+
+
+def test_high_water_marks_are_above_every_credit(everyone: dict[str, zmq.Socket[bytes]]) -> None:
+    for name, option in (("router", zmq.SNDHWM), ("dealer", zmq.SNDHWM), ("push", zmq.SNDHWM), ("pull", zmq.RCVHWM)):
+        mark = everyone[name].getsockopt(option)
+        assert isinstance(mark, int)
+        assert mark >= 262_144
+
+
+def test_more_sockets_and_descriptors_than_by_default() -> None:
+    assert context().get(zmq.MAX_SOCKETS) > 60_000
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    limit = raise_descriptor_limit()
+    assert limit == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert limit in {hard, 131_072} or limit > 131_072
+
+
+def test_a_router_says_who_is_not_there() -> None:
+    with closing(sockets.router()) as router, pytest.raises(zmq.ZMQError) as caught:
+        router.send_multipart([b"nobody", b"", b"x"], zmq.NOBLOCK)
+    assert caught.value.errno == zmq.EHOSTUNREACH
+
+
+def test_nothing_is_queued_for_a_destination_that_is_not_there() -> None:
+    with closing(sockets.push()) as push:
+        sockets.connect(push, "tcp://127.0.0.1:9")
+        assert not sockets.send(push, [b"x"])
+
+
+def test_too_many_parts_are_dropped_and_the_next_message_is_whole(
+    pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]],
+) -> None:
+    router, dealer = pair
+    counters: Counter[str] = Counter()
+    send(dealer, [b""] * 1000)
+    send(dealer, [b"a", b"b"])
+    assert receive(router, counters) == []
+    message = receive(router, counters)
+    assert message is not None
+    assert message[1:] == [b"a", b"b"]
+    assert counters == {"dropped.parts": 1}
+
+
+def test_too_many_bytes_are_dropped_and_the_next_message_is_whole(
+    pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]],
+) -> None:
+    router, dealer = pair
+    counters: Counter[str] = Counter()
+    limit = sockets.message_limit(1024)
+    send(dealer, [b"x" * (limit // 2)] * 3)
+    send(dealer, [b"a"])
+    assert router.poll(5000)
+    assert sockets.receive(router, 8, 1024, counters) == []
+    assert router.poll(5000)
+    assert sockets.receive(router, 8, 1024, counters) is not None
+    assert counters == {"dropped.oversize": 1}
+
+
+def test_nothing_to_receive_is_none(pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]]) -> None:
+    assert sockets.receive(pair[0], 4, 1024, Counter()) is None
+    assert not sockets.has_input(pair[0])
+
+
+def test_a_frame_over_the_limit_ends_the_connection_and_is_never_received() -> None:
+    with closing(sockets.router(body_limit=1024)) as router, closing(sockets.dealer()) as dealer:
+        watching = sockets.monitor(router, sockets.SERVER_EVENTS)
+        sockets.connect(dealer, sockets.bind(router, "tcp://127.0.0.1:*"))
+        send(dealer, [b"x" * (HEADER_BYTES + 65 * 1024)])
+        assert watching.poll(5000)
+        assert sockets.take_event(watching) == zmq.EVENT_DISCONNECTED
+        assert not router.poll(50)
+        router.disable_monitor()
+        watching.close(0)
+
+
+def test_a_monitor_tells_of_each_connection_and_holds_any_number_of_events() -> None:
+    with closing(sockets.router()) as router, closing(sockets.dealer()) as dealer:
+        watching = sockets.monitor(dealer)
+        assert watching.getsockopt(zmq.RCVHWM) == 0
+        sockets.connect(dealer, sockets.bind(router, "tcp://127.0.0.1:*"))
+        assert watching.poll(5000)
+        assert sockets.take_event(watching) == zmq.EVENT_HANDSHAKE_SUCCEEDED
+        assert sockets.take_event(watching) is None
+        dealer.disable_monitor()
+        watching.close(0)
+
+
+def test_a_port_that_is_taken_is_refused_in_words() -> None:
+    with closing(sockets.router()) as first, closing(sockets.router()) as second:
+        endpoint = sockets.bind(first, "tcp://127.0.0.1:*")
+        with pytest.raises(ActrTransportError, match=r"can't listen at tcp://127\.0\.0\.1:\d+: Address already in use"):
+            sockets.bind(second, endpoint)
+
+
+def test_sockets_of_the_parent_are_refused_after_a_fork(pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]]) -> None:
+    router, dealer = pair
+    send(dealer, [b"before"])
+    child = os.fork()
+    if child == 0:  # nothing but the exit code may leave it
+        try:
+            signal.alarm(20)
+            for use in (lambda: sockets.send(dealer, [b"x"]), lambda: sockets.receive(router, 4, 1024, Counter())):
+                try:
+                    use()
+                except ActrRuntimeError as error:
+                    if "fork" not in str(error):
+                        os._exit(1)
+                else:
+                    os._exit(1)
+            with closing(sockets.dealer()):  # one of its own may be made
+                os._exit(0)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert receive(router) is not None
+
+
+def test_options_are_set_and_sockets_made_in_one_file_only() -> None:
+    made_or_set = re.compile(r"setsockopt|\.set_hwm|\.linger\s*=|\.socket\(zmq|zmq\.Context\(|zmq\.asyncio|recv_pyobj")
+    files = [path for path in PACKAGE.rglob("*.py") if made_or_set.search(path.read_text())]
+    assert {path.relative_to(PACKAGE).as_posix() for path in files} == {"net/sockets.py", "net/context.py"}
+
+
+def test_nothing_that_others_can_reach_is_received_in_one_go() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text()
+        if "recv_multipart(" in text:
+            assert set(re.findall(r"(\S+)\.recv_multipart\(", text)) <= {"parse_monitor_message(self._monitor"}, path
