@@ -32,7 +32,7 @@ class Shell:
         self.plane = Plane(loop, self._readable)
         self._watchdog = Watchdog(url, lambda: self._session.registration.token)
         self._session: Session
-        self._is_awake = False
+        self._is_awake = True  # until `start`, there is nothing to wake
         self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._tick_at = 0
@@ -40,6 +40,7 @@ class Shell:
     def start(self, session: Session) -> None:
         """Connect, and run `session` until `close`."""
         self._session = session
+        self._is_awake = False
         self.link.open()
         self.plane.open()
         self._watchdog.start()

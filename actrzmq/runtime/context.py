@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -74,7 +73,7 @@ class Context:
         """
         if self._execution is None:
             return None
-        return asyncio.get_running_loop().time() + (self._execution.deadline - boottime_ms()) / 1000
+        return self._engine.loop_time() + (self._execution.deadline - boottime_ms()) / 1000
 
     # finding
 

@@ -19,7 +19,7 @@ from actrzmq.core.failures import error_from, failure_of
 from actrzmq.errors import ActrConfigError, ActrDecodeError, ActrOverloaded, ActrRuntimeError, Status
 from actrzmq.net.clock import boottime_ms
 from actrzmq.runtime.context import Context
-from actrzmq.runtime.limits import check_body
+from actrzmq.runtime.limits import check_body, shown
 from actrzmq.runtime.workload import Route, WorkloadBase
 
 if TYPE_CHECKING:
@@ -154,9 +154,9 @@ class Dispatch:
             log.error("handler raised route=%s caller=%s", route_key, context.caller_id(), exc_info=error)
         self._engine.report(target.workload, context, error)
         try:
-            failed = error_from(failure_of(error)) if isinstance(error, ActrRuntimeError) else _internal(error)
-        except Exception:  # noqa: BLE001 - the user's error can't be shown, and is to be answered all the same
-            failed = ActrRuntimeError(f"{type(error).__name__}, which can't be shown")
+            failed = error_from(failure_of(error if isinstance(error, ActrRuntimeError) else _internal(error)))
+        except Exception:  # noqa: BLE001 - a user made it of something else than texts; it is to be answered all the same
+            failed = _internal(error)
         failed.may_have_run = True
         return failed
 
@@ -166,8 +166,7 @@ class _BadReply(ActrRuntimeError):
 
 
 def _internal(error: BaseException) -> ActrRuntimeError:
-    name, text = type(error).__name__, str(error)
-    return ActrRuntimeError(f"{name}: {text}" if text else name, code=Status.INTERNAL)
+    return ActrRuntimeError(shown(error), code=Status.INTERNAL)
 
 
 def _targets(workloads: Sequence[WorkloadBase]) -> dict[str, Target]:

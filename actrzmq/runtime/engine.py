@@ -23,6 +23,7 @@ from actrzmq.core.turn import News, Turn
 from actrzmq.errors import (
     ActrConfigError,
     ActrDecodeError,
+    ActrGateNotInitialized,
     ActrRuntimeError,
     ActrStreamError,
     ActrTimeoutError,
@@ -49,6 +50,7 @@ from actrzmq.runtime.receiving import (
     already_registered,
 )
 from actrzmq.runtime.sending import Outlet
+from actrzmq.runtime.watching import Watch
 from actrzmq.runtime.workload import WorkloadBase
 from actrzmq.wire.messages import PROTOCOL, DataStream, Instance, Register, Reply, Rule
 
@@ -79,7 +81,9 @@ class Engine:
         self._counters: Counter[str] = Counter()
         self._registered: asyncio.Future[None] = self._loop.create_future()
         self._out: asyncio.Future[None] = self._loop.create_future()
-        self._is_stopped = False
+        self._is_started = self._is_stopped = self._is_closed = False
+        self._pid = os.getpid()
+        self._watches: set[Watch] = set()
         self.dispatch = Dispatch(self, workloads)
         self.shell = Shell(manifest.broker_url, self._loop, self._carry_out)
         plane = self.shell.plane
@@ -97,6 +101,7 @@ class Engine:
 
     async def start(self) -> None:
         """Connect and register; waits for the broker for as long as it takes. Raises if the broker refuses."""
+        self._is_started = True
         self.shell.start(self.session)
         await asyncio.shield(self._registered)
 
@@ -122,10 +127,16 @@ class Engine:
 
     async def close(self) -> None:
         """Release everything at once. What is open ends with an error here."""
-        self._is_stopped = True
+        if self._is_closed:
+            return
+        self._is_stopped = self._is_closed = True
         self.session.leave(boottime_ms())
         while turn := self.session.take_turn():
             self._carry_out(turn)
+        for inbox in list(self._inboxes.values()):
+            self._close(inbox, ActrTransportError(f"stream {inbox.stream_id}: the node has stopped"))
+        for watch in list(self._watches):
+            watch.end()
         self.shell.close()
         await self.dispatch.stop()
         for task in self._tasks:
@@ -168,6 +179,7 @@ class Engine:
         within: Execution | None = None,
     ) -> object:
         """See `Context.call`. `within` is the running handler that makes the call, if one does."""
+        self.check_running()
         now = boottime_ms()
         deadline = now + check_timeout(timeout_ms)
         chain: tuple[Serial, ...] = ()
@@ -233,6 +245,7 @@ class Engine:
         metadata: Mapping[str, str] | None,
     ) -> None:
         """See `Context.tell`."""
+        self.check_running()
         timeout = check_timeout(timeout_ms)
         body = self._encode(request, route_key)
         signal, extra = is_signal(payload_type), check_metadata(metadata)
@@ -252,8 +265,8 @@ class Engine:
 
     async def discover(self, actor_type: ActrType, timeout_ms: int, *, all: bool) -> tuple[Instance, ...]:
         """See `Context.discover`."""
-        if not isinstance(actor_type, ActrType):
-            raise ActrConfigError(f"discover({actor_type!r}): expected an ActrType, as in ActrType('acme', 'Echo')")
+        self.check_running()
+        check_type(actor_type, "discover")
         timeout = check_timeout(timeout_ms, may_be_zero=True)
         future: asyncio.Future[tuple[Instance, ...]] = self._loop.create_future()
         query = self.session.discover(
@@ -269,9 +282,19 @@ class Engine:
 
     def watch(self, actor_type: ActrType, sink: Callable[[Any], None] | None) -> Watched:
         """Watch a type until `unwatch`."""
+        self.check_running()
+        check_type(actor_type, "watch")
         watched = self.session.watch(actor_type, "", sink, boottime_ms())
         self.shell.wake()
         return watched
+
+    def opened_watch(self, watch: Watch) -> None:
+        """`watch` is to hear of the node's end."""
+        self._watches.add(watch)
+
+    def closed_watch(self, watch: Watch) -> None:
+        """No longer."""
+        self._watches.discard(watch)
 
     def unwatch(self, watched: Watched) -> None:
         """Stop watching."""
@@ -298,7 +321,12 @@ class Engine:
         """See `Context.unregister_stream`."""
         inbox = self._inboxes.get(stream_id)
         if inbox is not None:
-            error = ActrStreamError(f"stream {stream_id}: closed by its receiver", code=Status.CANCELLED)
+            self.close_inbox(inbox)
+
+    def close_inbox(self, inbox: Inbox) -> None:
+        """Take no more frames of it; nothing happens if it has ended."""
+        if self._inboxes.get(inbox.stream_id) is inbox:
+            error = ActrStreamError(f"stream {inbox.stream_id}: closed by its receiver", code=Status.CANCELLED)
             self.cancel_stream(inbox.receiver, error)
 
     def cancel_stream(self, receiver: Receiver, error: ActrRuntimeError) -> None:
@@ -374,7 +402,36 @@ class Engine:
         self.session.streams.queued(stream)
         self.shell.wake()
 
+    def forget_opening(self, outlet: Outlet) -> None:
+        """It could not be opened, which those who wait for that hear; the id is free again."""
+        key = (outlet.stream.peer.serial, outlet.stream_id)
+        if self._outlets.get(key) is outlet:
+            del self._outlets[key]
+
     # for the parts
+
+    def check_running(self, *, may_start_later: bool = False) -> None:
+        """Raise `ActrGateNotInitialized` unless this node runs, in this process and on this event loop."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise self._elsewhere()
+        if self._is_closed:
+            raise ActrGateNotInitialized("the node has stopped; start another one")
+        if not self._is_started and not may_start_later:
+            raise ActrGateNotInitialized("the node has not been started yet; in on_ready it has")
+
+    def loop_time(self) -> float:
+        """The time on the clock of the event loop; may be called from any thread."""
+        return self._loop.time()
+
+    def _elsewhere(self) -> ActrGateNotInitialized:
+        if os.getpid() != self._pid:
+            return ActrGateNotInitialized(
+                "this process was forked from one in which the node runs, whose connections it can't use; "
+                "start a node of its own in the child, or start the child by spawning instead of forking"
+            )
+        return ActrGateNotInitialized(
+            "the node runs on another event loop; from other threads, use asyncio.run_coroutine_threadsafe"
+        )
 
     def spawn(self, coroutine: Coroutine[Any, Any, _Value]) -> asyncio.Task[_Value]:
         """Run `coroutine` in a task that ends with the node at the latest."""
@@ -441,6 +498,9 @@ class Engine:
     # private
 
     def _register(self, inbox: Inbox, sender: ActrId | None) -> None:
+        self.check_running(may_start_later=True)
+        if not isinstance(sender, ActrId | None):
+            raise ActrConfigError(f"stream {inbox.stream_id}: sender={sender!r}, expected an ActrId")
         serial = None if sender is None else sender.serial
         receiver = self.session.streams.register(inbox.stream_id, serial, inbox, boottime_ms())
         if receiver is None:
@@ -460,6 +520,7 @@ class Engine:
             return outlet
         lane = lane_of(payload_type)
         self._raise_closed(key)
+        self.check_running()
         if self._is_stopped:
             raise ActrTransportError(f"stream {stream_id}: this node is stopping")
         peer = self.session.peer(serial, f"stream {check_name(stream_id, 'stream id')}")
@@ -562,6 +623,12 @@ def _decode(body: bytes, response: type[Message], route_key: str) -> Message:
             f"{route_key}: the reply ({len(body)} bytes) is not a {name}; do both sides have the same contract?",
             may_have_run=True,
         ) from None
+
+
+def check_type(actor_type: ActrType, what: str) -> None:
+    """Raise `ActrConfigError` unless it is one."""
+    if not isinstance(actor_type, ActrType):
+        raise ActrConfigError(f"{what}({actor_type!r}): expected an ActrType, as in ActrType('acme', 'Echo')")
 
 
 async def run_hook(workload: WorkloadBase, name: str, *arguments: object) -> None:

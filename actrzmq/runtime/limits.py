@@ -86,6 +86,16 @@ def check_frame(frame: DataStream, limit: int) -> int:
     return len(payload)
 
 
+def shown(error: BaseException) -> str:
+    """Type and text of what a user's code has raised; an error that can't even be shown is told all the same."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - its own __str__ has raised
+        return f"{name}, which can't be shown"
+    return f"{name}: {text}" if text else name
+
+
 def _is_text(text: object, length: int) -> bool:
     return isinstance(text, str) and len(text) <= length and _can_travel(text)
 

@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from actrzmq.contracts.bundle import check_fresh, read_contract
-from actrzmq.errors import ActrConfigError, ActrGateNotInitialized
+from actrzmq.errors import ActrConfigError
 from actrzmq.identity import ActrId, ActrType
 from actrzmq.manifest.model import Manifest
 from actrzmq.runtime.context import Context
@@ -94,7 +94,6 @@ class ActrRef:
         metadata: Mapping[str, str] | None = None,
     ) -> Any:
         """Call a method of the own process. See `Context.call`."""
-        self._check_running()
         return await self._context.call(Dest.local(), route_key, request, timeout_ms, payload_type, metadata=metadata)
 
     async def tell(
@@ -105,12 +104,10 @@ class ActrRef:
         payload_type: PayloadType | None = None,
     ) -> None:
         """Run a method of the own process without a reply. See `Context.tell`."""
-        self._check_running()
         await self._context.tell(Dest.local(), route_key, request, timeout_ms, payload_type)
 
     async def discover(self, actor_type: ActrType, timeout_ms: int = 0) -> ActrId:
         """A live node of that type. See `Context.discover`."""
-        self._check_running()
         return await self._context.discover(actor_type, timeout_ms)
 
     def statistics(self) -> dict[str, int]:
@@ -165,10 +162,6 @@ class ActrRef:
                 await run_hook(workload, "on_stop", self._context)
             except Exception:
                 log.exception("on_stop raised workload=%s", type(workload.handler).__name__)
-
-    def _check_running(self) -> None:
-        if self._stopped.is_set():
-            raise ActrGateNotInitialized("the node has stopped; start another one")
 
 
 def check_contract(manifest: Manifest, workloads: Sequence[WorkloadBase]) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from actrzmq.core.streams import Receiver
 from actrzmq.errors import ActrConfigError, ActrRuntimeError, ActrStreamError, ActrTimeoutError, Status
 from actrzmq.identity import ActrId
-from actrzmq.runtime.limits import check_timeout
+from actrzmq.runtime.limits import check_timeout, shown
 from actrzmq.wire.messages import DataStream
 
 if TYPE_CHECKING:
@@ -105,7 +105,9 @@ class CallbackInbox(Inbox):
                 for frame in batches.popleft():
                     try:
                         await callback(frame, sender)
-                    except Exception as error:  # noqa: BLE001 - the user's code; logged, and told to both sides
+                    except BaseException as error:  # the user's code: logged, and told to both sides
+                        if _is_cancelled(error):
+                            raise
                         if not self._failed(error):
                             return
                     if self.is_closed:
@@ -116,7 +118,7 @@ class CallbackInbox(Inbox):
         finally:
             self._task = None
 
-    def _failed(self, error: Exception) -> bool:
+    def _failed(self, error: BaseException) -> bool:
         """Count and log it; True if the stream goes on."""
         log.error("stream callback raised stream=%r frame=%d", self.stream_id, self.frames + 1, exc_info=error)
         self.engine.count("callbacks.raised")
@@ -124,7 +126,7 @@ class CallbackInbox(Inbox):
         if self._skips:
             return True
         told = ActrStreamError(
-            f"stream {self.stream_id}: the receiver's callback raised {type(error).__name__}: {error}",
+            f"stream {self.stream_id}: the receiver's callback raised {shown(error)}",
             details={"last": str(self.frames)},
         )
         self.engine.cancel_stream(self.receiver, told)
@@ -175,7 +177,7 @@ class StreamHandle:
 
     async def close(self) -> None:
         """Take no more frames. The sender is told, unless it has all been acknowledged already."""
-        self._inbox.engine.unregister_stream(self.stream_id)
+        self._inbox.engine.close_inbox(self._inbox)
 
 
 class StreamReader(Inbox):
@@ -219,12 +221,18 @@ class StreamReader(Inbox):
         return self._current
 
     async def aclose(self) -> None:
-        """Stop reading: the sender is told."""
-        self.engine.unregister_stream(self.stream_id)
+        """Stop reading: the sender is told. To be called where the loop is left before its end."""
+        self.engine.close_inbox(self)
 
     def _wake(self) -> None:
         if self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Was the task that this runs in cancelled? Else it is the user's own cancellation, of something else."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def in_thread(callback: StreamCallback) -> AsyncCallback:

@@ -36,8 +36,9 @@ class Outlet:
 
     def __call__(self, opened: object) -> None:
         """The stream is open, or could not be opened."""
-        if isinstance(opened, ActrRuntimeError):
-            self.closed(opened)
+        if not isinstance(opened, OutStream):
+            self._engine.forget_opening(self)
+            self.closed(opened if isinstance(opened, ActrRuntimeError) else None)
         elif not self.opening.done():
             self.opening.set_result(None)
 

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from actrzmq.core.discovery import Change, Watched
+from actrzmq.errors import ActrConfigError
 from actrzmq.identity import ActrId, ActrType
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Watch:
         self._changes: deque[Change] = deque()
         self._wakeup: asyncio.Future[None] | None = None
         self._watched: Watched | None = None
+        self._is_over = False
 
     @property
     def instances(self) -> list[ActrId]:
@@ -35,20 +37,27 @@ class Watch:
 
     async def __aenter__(self) -> Watch:
         self._watched = self._engine.watch(self._type, self._add)
+        self._engine.opened_watch(self)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._watched is not None:
+            self._engine.closed_watch(self)
             self._engine.unwatch(self._watched)
+            self.end()
 
     def __aiter__(self) -> Watch:
         return self
 
     async def __anext__(self) -> Change:
-        """The next change; waits for as long as there is none."""
+        """The next change; waits for as long as there is none. It ends with the node, and with the `with`."""
+        if self._watched is None:
+            raise ActrConfigError("a watch is to be entered first: `async with ctx.watch(type) as watch`")
         while not self._changes:
+            if self._is_over:
+                raise StopAsyncIteration
             self._wakeup = asyncio.get_running_loop().create_future()
             await self._wakeup
         return self._changes.popleft()
@@ -58,5 +67,13 @@ class Watch:
             for _ in range(QUEUE // 2):
                 self._changes.popleft()
         self._changes.append(change)
+        self._wake()
+
+    def end(self) -> None:
+        """Nothing comes any more."""
+        self._is_over = True
+        self._wake()
+
+    def _wake(self) -> None:
         if self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)

@@ -22,7 +22,7 @@ RUN = "test.Script.Run"
 HIDDEN = "test.Hidden.Run"
 RAW = "test.Raw.Run"
 
-Handler = Callable[[StringValue, Context], Awaitable[Any]]
+Handler = Callable[[StringValue, Context], Awaitable[StringValue]]
 
 
 async def echo(req: StringValue, ctx: Context) -> StringValue:
