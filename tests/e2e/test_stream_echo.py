@@ -124,9 +124,9 @@ GENERATE = r"generated code is missing; run `actr gen --input protos --output ge
         ("client", ["my-stream", "many"], r"argument COUNT: invalid count value: 'many'; try: .+"),
         ("client", ["my-stream", "-1"], r".+; try: .+"),
         ("client", ["my-stream", "1", "--wait", "nan"], r"argument --wait: invalid seconds value: 'nan'; try: .+"),
-        ("client", ["my-stream", "1", "--actr-toml", "no.toml"], r".+/no\.toml: no such file; .+`actr init`"),
+        ("client", ["my-stream", "1", "--actr-toml", "no.toml"], r".+/no\.toml: no such file; give the path of .+"),
         ("server", ["--interval", "-1"], r"argument --interval: .+; try: .+"),
-        ("server", ["--actr-toml", "no.toml"], r".+/no\.toml: no such file; .+`actr init`"),
+        ("server", ["--actr-toml", "no.toml"], r".+/no\.toml: no such file; give the path of .+"),
     ],
 )
 def test_what_is_wrong_on_the_command_line_is_said_in_one_line(
