@@ -118,8 +118,7 @@ class Calling:
     def say_again(self, peer: Peer, now: int) -> None:
         """Send everything that is open with `peer` once more, with the time that is left to it."""
         for call in peer.calls.waiting():
-            if call.deadline > now:
-                self._send_again(call, now)
+            self._send_again(call, now)
 
     def fail_all(self, peer: Peer, error: Callable[[OpenCall], ActrRuntimeError], now: int) -> None:
         """End everything that is open with `peer`, which is gone."""
@@ -179,6 +178,8 @@ class Calling:
         return True
 
     def _send_again(self, call: OpenCall, now: int) -> None:
+        if call.deadline <= now:
+            return  # it is about to end
         call.sent += 1
         self._post(call.peer, structs.replace(call.call, timeout=call.deadline - now), call.size, now)
 

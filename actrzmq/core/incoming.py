@@ -162,6 +162,12 @@ class InStreams:
         peer.incoming[ask.open] = stream
         self._say_opened(stream, now)
 
+    def answer_again(self, peer: Peer, open: int, now: int) -> None:
+        """`peer` has not heard our answer: the same again, if the stream is still there."""
+        stream = peer.incoming.get(open)
+        if isinstance(stream, InStream):
+            self._say_opened(stream, now)
+
     def keep_only(self, peer: Peer, opens: set[int]) -> None:
         """`peer` has listed its streams to us: what is not among them has lost its sender."""
         for open, stream in list(peer.incoming.items()):

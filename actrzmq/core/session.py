@@ -28,6 +28,7 @@ from actrzmq.core.registration import Life, Registration
 from actrzmq.core.serving import Serving, ServingLimits
 from actrzmq.core.streams import StreamLimits, Streams
 from actrzmq.core.turn import News, Outgoing, Turn
+from actrzmq.core.undelivered import SaidOnce, Undelivered
 from actrzmq.errors import (
     ActrRuntimeError,
     ActrTransportError,
@@ -66,11 +67,6 @@ from actrzmq.wire.messages import (
     Watching,
 )
 
-SAID_ONCE = (Reply, Cancel, Outstanding, Opened, OpenRefused, Reset)
-"""What the other side would not ask for again if it were lost."""
-RETURN_AGAIN = 50
-"""First pause, in milliseconds, before a congested reply or control message is sent again; it doubles."""
-
 
 class SessionLimits(Struct, frozen=True):
     """Limits of one node, in calls and bytes."""
@@ -81,14 +77,6 @@ class SessionLimits(Struct, frozen=True):
     """Request bytes to one destination that may wait for replies."""
     dead: int = 10_000
     """Serials of peers that are down, remembered to refuse what comes late."""
-
-
-class _Deferred(Struct):
-    """A reply or control message that came back congested, to be sent again."""
-
-    peer: Peer
-    envelope: Between
-    at: int
 
 
 class Session:
@@ -122,7 +110,7 @@ class Session:
         self._dead: dict[Serial, None] = {}
         self._to_broker = Outbox()
         self._dirty: dict[Peer, None] = {}
-        self._deferred: list[_Deferred] = []
+        self._undelivered = Undelivered()
         self._connection = 0
         self._has_forgotten = False
         self._me = self._peer(self.serial)
@@ -374,7 +362,9 @@ class Session:
             else:
                 self._dirty[peer] = None
         self.turn.cancel.extend(self.serving.overdue(now))
-        self._tick_deferred(now)
+        for peer, envelope in self._undelivered.due(now):
+            if self._peers.get(peer.serial) is peer:
+                self._deliver_again(peer, envelope, now)
         self.streams.tick(now)
         self._start(now)
 
@@ -386,7 +376,7 @@ class Session:
             self._calling.next_deadline(),
             self.serving.next_deadline(),
             self.streams.next_deadline(),
-            min((deferred.at for deferred in self._deferred), default=None),
+            self._undelivered.next_deadline(),
         ]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
@@ -473,7 +463,7 @@ class Session:
     def _forget_unsent(self) -> None:
         self._to_broker.take()
         self._calling.forget_unsent()
-        self._deferred.clear()
+        self._undelivered.clear()
         for peer in self._dirty:
             peer.outbox.take()
         self._dirty.clear()
@@ -523,10 +513,13 @@ class Session:
         """Tell `peer` all that is open with it, and so what is not: that nothing is may be what it has not heard."""
         peer.outbox.take()
         peer.calls.take_settled()
-        ids = tuple(call.call.id for call in peer.calls.waiting())
-        self._post(peer, Outstanding(ids, self._calling.ids.last, tuple(peer.opens)), 9 * len(ids), now)
+        self._list_what_is_open(peer, now)
         self._calling.say_again(peer, now)
         self.streams.say_again(peer, now)
+
+    def _list_what_is_open(self, peer: Peer, now: int) -> None:
+        ids = tuple(call.call.id for call in peer.calls.waiting())
+        self._post(peer, Outstanding(ids, self._calling.ids.last, tuple(peer.opens)), 9 * len(ids), now)
 
     def _peer_down(self, serial: Serial, reason: Reason, now: int) -> None:
         """It is down for good: nothing of it has effect from now on, even if it does not know yet."""
@@ -569,24 +562,27 @@ class Session:
                 self._calling.returned(peer, envelope.id, returned.reason, now)
             elif isinstance(envelope, OpenStream):
                 self.streams.returned(peer, envelope.open, returned.reason)
-            elif returned.reason is Reason.CONGESTED and isinstance(envelope, SAID_ONCE):
-                self._deferred.append(_Deferred(peer, envelope, now + (RETURN_AGAIN << min(peer.congestion, 5))))
+            elif returned.reason is Reason.CONGESTED:
+                self._undelivered.add(peer, envelope, now)
         if returned.reason is Reason.UNKNOWN:
             self._peer_gone(peer, Reason.UNKNOWN, now)
         else:
             peer.calls.settled.extend(batch.settled)
 
-    def _tick_deferred(self, now: int) -> None:
-        due = [deferred for deferred in self._deferred if deferred.at <= now]
-        self._deferred = [deferred for deferred in self._deferred if deferred.at > now]
-        for deferred in due:
-            peer, envelope = deferred.peer, deferred.envelope
-            if self._peers.get(peer.serial) is not peer:
-                continue
-            if not isinstance(envelope, Reply):
+    def _deliver_again(self, peer: Peer, envelope: SaidOnce, now: int) -> None:
+        """Say it again if it is still true."""
+        match envelope:
+            case Reply():
+                if peer.answers.get(envelope.id) is not None:  # else its caller has given up
+                    self._post(peer, envelope, len(envelope.body) + failure_bytes(envelope.failure), now)
+            case Outstanding():
+                self._list_what_is_open(peer, now)
+            case Opened():
+                self.streams.answer_again(peer, envelope.open, now)
+            case OpenRefused() | Reset():
+                self._post(peer, envelope, failure_bytes(envelope.failure), now)
+            case Cancel():
                 self._post(peer, envelope, 0, now)
-            elif peer.answers.get(envelope.id) is not None:  # else its caller has given up
-                self._post(peer, envelope, len(envelope.body) + failure_bytes(envelope.failure), now)
 
     # ends
 

@@ -169,6 +169,10 @@ class Streams:
         """`peer` may not have heard what was said: openings without an answer, once more."""
         self._out.say_again(peer, now)
 
+    def answer_again(self, peer: Peer, open: int, now: int) -> None:
+        """`peer` has not heard our answer to its opening: the same again, if the stream is still there."""
+        self._in.answer_again(peer, open, now)
+
     def keep_only(self, peer: Peer, opens: set[int]) -> None:
         """`peer` has listed its streams to us: what is not among them has lost its sender."""
         self._in.keep_only(peer, opens)
