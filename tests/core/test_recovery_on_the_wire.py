@@ -1,0 +1,248 @@
+"""What is left behind when something is lost at the wrong moment: nothing. Each of these was found by a random run."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import pytest
+
+from actrzmq.core.failures import failure_of
+from actrzmq.core.paths import Wish
+from actrzmq.errors import ActrRuntimeError, ActrStreamError, ActrTransportError, Status
+from actrzmq.identity import Serial
+from actrzmq.testing.simulation import SimNode
+from actrzmq.wire.messages import Batch, Opened, OpenRefused, Outstanding, Path, Reason, Returned
+from tests.core import test_calls_on_the_wire as calls
+from tests.core import test_streams_on_the_wire as streams
+
+_Kind = TypeVar("_Kind")
+
+
+def said(node: SimNode, kind: type[_Kind]) -> list[_Kind]:
+    """What `node` is about to say of that kind."""
+    parcels = [outgoing.parcel for outgoing in node.session.outgoing(node.world.now)]
+    return [envelope for parcel in parcels for envelope in parcel.envelopes if isinstance(envelope, kind)]
+
+
+def test_settled_ids_that_a_reset_swallowed_are_told_after_it() -> None:
+    pair = calls.Pair()
+    pair.call()
+    pair.wait()
+    pair.world.delay = (0, 0)
+    pair.world.run(199)
+    pair.world.delay = (50, 50)
+    pair.world.run(30)  # the ids are on their way
+    pair.caller.reset()
+    pair.assert_at_rest()
+
+
+def test_settled_ids_that_a_broker_crash_swallowed_are_told_after_it() -> None:
+    pair = calls.Pair()
+    pair.call()
+    pair.wait()
+    pair.world.broker.kill()
+    pair.world.run(300)
+    pair.world.broker.start()
+    pair.assert_at_rest()
+
+
+def test_a_call_cancelled_while_the_broker_is_away_is_cancelled_when_it_is_back() -> None:
+    pair = calls.Pair(takes=60_000)
+    call = pair.call(timeout=60_000)
+    pair.world.run(100)
+    pair.world.broker.kill()
+    pair.world.run(10)
+    pair.caller.do(lambda session, now: session.cancel(call, now))
+    pair.world.broker.start()
+    pair.world.run(1_000)
+    assert pair.callee.session.serving.open_count == 0
+    pair.assert_at_rest()
+
+
+def test_no_call_is_answered_with_the_reply_to_another_though_the_callee_was_forgotten_between() -> None:
+    pair = calls.Pair()
+    pair.call(b"first")
+    pair.wait()
+    pair.world.broker.kill()
+    pair.callee.stop()  # it comes back later than its caller, which has nothing open with it by then
+    pair.world.run(300)
+    pair.world.broker.start()
+    pair.world.run(2_000)
+    pair.callee.resume()
+    pair.call(b"second")
+    assert pair.wait(2).body == b"second"
+    pair.assert_at_rest()
+
+
+def test_a_node_without_a_broker_settles_what_it_asked_of_itself() -> None:
+    pair = calls.Pair()
+    pair.caller.handlers[calls.ECHO] = pair.echo
+    pair.world.broker.kill()
+    pair.world.run(50)
+    pair.call(b"me", to=pair.caller.id.serial)
+    assert pair.wait().body == b"me"
+    pair.world.run(1_000)
+    assert pair.caller.session.statistics()["replies.kept"] == 0
+
+
+def test_a_call_to_a_node_that_the_broker_does_not_know_has_not_run() -> None:
+    pair = calls.Pair()
+    pair.call(to=Serial(4711))
+    error = pair.wait()
+    assert isinstance(error, ActrTransportError)
+    assert not error.may_have_run
+
+
+def test_a_node_that_was_asked_for_too_early_is_talked_to_once_it_is_there() -> None:
+    pair = calls.Pair()
+    pair.world.broker.stop()  # what it says is heard after the call to it
+    late = pair.world.node("late", "Late")
+    late.handlers[calls.ECHO] = pair.echo
+    pair.call(to=late.id.serial)
+    pair.world.broker.resume()
+    pair.wait()
+    pair.world.run_until(lambda: late.session.is_online)
+    pair.call(b"now", to=late.id.serial)
+    assert pair.wait(2).body == b"now"
+    late.do(lambda session, now: session.call(pair.callee.id.serial, calls.ECHO, b"", 900, pair.outcomes.append, now))
+    assert pair.wait(3).body == b""
+
+
+def test_nodes_go_on_with_what_is_open_though_the_brokers_store_was_lost() -> None:
+    pair = calls.Pair(takes=2_000)
+    pair.call(b"open", timeout=20_000)
+    pair.world.run(100)
+    pair.world.broker.kill()
+    pair.world.broker.stored.clear()
+    pair.callee.stop()
+    pair.world.broker.start()
+    pair.world.run(1_000)
+    pair.callee.resume()
+    assert pair.wait().body == b"open"
+    assert set(pair.callee.ran.values()) == {1}
+    pair.assert_at_rest()
+
+
+def test_what_expired_while_its_callee_was_registering_never_runs() -> None:
+    pair = calls.Pair()
+    pair.world.broker.stop()
+    late = pair.world.node("late", "Late")
+    late.handlers[calls.ECHO] = pair.echo
+    pair.world.run(1_500)  # by now it has said Register twice
+    pair.call(to=late.id.serial, timeout=300)
+    pair.world.run(1_000)
+    pair.world.broker.resume()
+    pair.world.run(2_000)
+    assert isinstance(pair.outcomes[0], ActrRuntimeError)
+    assert not late.ran
+
+
+def test_a_call_kept_back_past_its_deadline_is_not_sent() -> None:
+    pair = calls.Pair()
+    pair.call()
+    pair.wait()
+    pair.world.broker.stop()
+    pair.world.run(2_500)
+    for timeout in range(100, 140):
+        pair.call(timeout=timeout)
+    pair.world.run(95)
+    pair.world.broker.resume()
+    pair.wait(41)
+    pair.assert_at_rest()
+
+
+@pytest.mark.parametrize("wish", list(Wish))
+def test_a_node_streams_to_itself(wish: Wish) -> None:
+    pair = streams.Pair()
+    pair.receiver = pair.sender
+    sink = pair.register()
+    sender = pair.send(200, wish=wish)
+    pair.world.run_until(lambda: sender.outcome is not ...)
+    assert streams.sequences(sink) == list(range(1, 201))
+    pair.assert_at_rest()
+
+
+def test_an_opening_said_twice_before_its_registration_opens_one_stream() -> None:
+    pair = streams.Pair()
+    sender = pair.send(20)
+    pair.world.run(100)
+    pair.world.broker.kill()
+    pair.world.run(100)
+    pair.world.broker.start()
+    pair.world.run(1_000)
+    sink = pair.register()
+    pair.world.run_until(lambda: sender.outcome is not ...)
+    assert (sender.outcome, sink.outcome) == (None, None)
+    pair.assert_at_rest()
+
+
+def test_an_opening_that_is_given_up_before_its_registration_opens_nothing() -> None:
+    pair = streams.Pair()
+    sender = pair.send(20)
+    pair.world.run(100)
+    pair.world.broker.kill()
+    pair.world.run(10)
+    why = ActrStreamError("changed my mind")
+    pair.sender.do(lambda session, now: session.streams.abort(sender.stream, why, now))
+    pair.world.broker.start()
+    pair.world.run(1_000)
+    sink = pair.register()
+    pair.assert_at_rest()
+    assert sink.outcome is ...
+
+
+def test_a_refusal_of_what_was_taken_already_changes_nothing() -> None:
+    pair = streams.Pair()
+    sink = pair.register()
+    sender = pair.send(20)
+    pair.world.run_until(lambda: sender.stream.channel is not None)
+    refusal = OpenRefused(sender.stream.open, failure_of(ActrStreamError("no")))
+    pair.sender.do(lambda session, now: session.receive(pair.receiver.id.serial, Batch(0, [refusal]), None, 0, now))
+    pair.world.run_until(lambda: sender.outcome is not ...)
+    assert streams.sequences(sink) == list(range(1, 21))
+
+
+def test_a_stream_cancelled_before_it_was_open_ends_as_cancelled_at_its_sender() -> None:
+    pair = streams.Pair()
+    pair.register()
+    pair.world.cut_planes.add(("sender", "receiver"))
+    sender = pair.send(0)
+    pair.world.run_until(lambda: sender.stream.channel is not None)
+    receiver = pair.receiver.session.streams.receiver("s")
+    assert receiver is not None
+    why = ActrStreamError("enough", code=Status.CANCELLED)
+    pair.receiver.do(lambda session, now: session.streams.unregister(receiver, why, now))
+    pair.world.run_until(lambda: sender.outcome is not ...)
+    assert "enough" in str(sender.outcome)
+    pair.assert_at_rest()
+
+
+def test_a_list_of_what_is_open_that_came_back_congested_is_made_anew() -> None:
+    pair = streams.Pair()
+    pair.register()
+    sender = pair.send(5)
+    stale = Outstanding((), 0, (sender.stream.open,))
+    back = Batch(0, [Returned(pair.receiver.id.serial, Reason.CONGESTED)])
+    pair.sender.do(lambda session, now: session.receive(None, back, Batch(0, [stale]), 0, now))
+    why = ActrStreamError("changed my mind")
+    pair.sender.do(lambda session, now: session.streams.abort(sender.stream, why, now))
+    pair.sender.session.tick(pair.world.now + 1_000)
+    assert [one.opens for one in said(pair.sender, Outstanding)] == [()]
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_an_answer_to_an_opening_that_came_back_congested_is_said_again_if_it_is_still_true(is_closed: bool) -> None:
+    pair = streams.Pair()
+    pair.register()
+    sender = pair.send(5)
+    pair.world.run_until(lambda: sender.stream.channel is not None)
+    assert sender.stream.channel is not None
+    answer = Opened(sender.stream.open, sender.stream.channel.channel, Path.DIRECT, 10, 10, "")
+    back = Batch(0, [Returned(pair.sender.id.serial, Reason.CONGESTED)])
+    pair.receiver.do(lambda session, now: session.receive(None, back, Batch(0, [answer]), 0, now))
+    if is_closed:
+        why = ActrStreamError("changed my mind")
+        pair.sender.do(lambda session, now: session.streams.abort(sender.stream, why, now))
+        pair.world.run(10)
+    pair.receiver.session.tick(pair.world.now + 1_000)
+    assert len(said(pair.receiver, Opened)) == (0 if is_closed else 1)
