@@ -41,6 +41,12 @@ LAST_WORDS = 200
 log = logging.getLogger("actrzmq.broker")
 
 _IPC = "ipc://"
+_CONNECTION: dict[int, str] = {
+    zmq.EVENT_ACCEPTED: "connections.begun",
+    zmq.EVENT_HANDSHAKE_SUCCEEDED: "connections.made",  # it speaks our protocol
+    zmq.EVENT_DISCONNECTED: "connections.ended",
+    zmq.EVENT_ACCEPT_FAILED: "connections.failed",
+}
 
 _Ready = list[tuple[zmq.Socket[bytes] | int, int]]
 
@@ -194,15 +200,12 @@ class BrokerLoop:
             event = sockets.take_event(self._monitor)
             if event is None:
                 return
+            self.counters[_CONNECTION[event]] += 1
             if event == zmq.EVENT_DISCONNECTED:
                 self._core.suspect(now)
-            elif event == zmq.EVENT_ACCEPT_FAILED:
-                self.counters["connection.not_accepted"] += 1
-                if now - self._complained_at > COMPLAIN_EVERY:
-                    self._complained_at = now
-                    log.error("can't accept connections: out of file descriptors? raise the limit (ulimit -n)")
-            else:
-                self.counters["connection.no_handshake"] += 1
+            elif event == zmq.EVENT_ACCEPT_FAILED and now - self._complained_at > COMPLAIN_EVERY:
+                self._complained_at = now
+                log.error("can't accept connections: out of file descriptors? raise the limit (ulimit -n)")
 
     def _keep(self) -> None:
         effects, self._core.store_effects = self._core.store_effects, []

@@ -79,11 +79,10 @@ class Relay:
         if not self._core.over_budget or now - self._marked_at < MARK_EVERY:
             return
         self._marked_at = now
-        receivers, self._core.over_budget = self._core.over_budget, {}
-        for node in receivers.values():
+        for serial, node in list(self._core.over_budget.items()):
             push = self._push_to(node)
-            if push is not None and not push.backlog:
-                sockets.send(push.socket, [_mark(node)])
+            if push is None or (not push.backlog and sockets.send(push.socket, [_mark(node)])):
+                del self._core.over_budget[serial]
 
     def forget(self, serial: Serial) -> None:
         """Close the way to a node that is down: a PUSH would wait for another one at the same port."""

@@ -120,11 +120,12 @@ class Switch:
     ) -> None:
         core, router = self._core, self._router
         found = core.route(peer, to, size, now)
+        if found is None:
+            return
         if core.has_outgoing:
             self.flush(now)  # an Introduce goes ahead of what it announces
         if not isinstance(found, Node):
-            if found is not None:
-                self._return(peer, to, found, header, bodies, size, now)
+            self._return(peer, to, found, header, bodies, size, now)
             return
         try:
             send_frame(router, found.peer, _MORE)
