@@ -78,6 +78,7 @@ def test_a_client_whose_server_is_killed_says_so_at_once(world: World) -> None:
     assert re.search(r"Total: \d+ of 100 messages", client.out)
 
 
+@pytest.mark.serial
 def test_without_a_server_the_client_says_so_in_time(world: World) -> None:
     world.broker()
     client = world.client("--wait", "1", "my-stream", "10")
@@ -86,6 +87,7 @@ def test_without_a_server_the_client_says_so_in_time(world: World) -> None:
     assert re.fullmatch(r"client\.py: no live node of type acme\+StreamEchoServer.+\n", client.err)
 
 
+@pytest.mark.serial
 def test_without_a_broker_the_client_says_so_in_time(world: World) -> None:
     world.url = f"tcp://127.0.0.1:{free_port()}"
     client = world.client("--wait", "1", "my-stream", "10")

@@ -43,6 +43,9 @@ def test_clients_spread_over_the_instances_of_one_program(tmp_path: Path) -> Non
         programs = clone.root / "conf" / "supervisor.d"
         (programs / "many.conf.example").rename(programs / "many.conf")
         assert "many-clients: added process group" in clone.ctl("update")
+        for i in range(2):
+            clone.wait_log(f"many-server-{i}", "registered", timeout=60)
+        clone.ctl("start", "many-clients:*")
         totals = [clone.wait_log(f"many-client-{i}", "Total", timeout=60) for i in range(10)]
     found = [re.search(r"Total: 100 of 100 messages from (\S+)", total) for total in totals]
     servers = [match[1] for match in found if match]

@@ -14,12 +14,12 @@ from actrzmq.supervision import PARENT_VARIABLE, watch_parent
 from tests.supervision.clones import environment, wait_gone
 
 WATCHER = """
-import signal, sys, time
+import os, signal, sys, time
 from actrzmq.supervision import watch_parent
 if sys.argv[1] == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 else:
-    signal.signal(signal.SIGTERM, lambda *_: (print("drained", flush=True), sys.exit(0)))
+    signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b"drained\\n"), sys.exit(0)))
 print(watch_parent(grace_s=0.2 if sys.argv[1] == "stubborn" else 20), flush=True)
 time.sleep(30)
 """
