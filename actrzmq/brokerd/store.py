@@ -23,7 +23,8 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from actrzmq.core.broker import Bury, Remember, Remembered
+from actrzmq.core.broker import Bury, Remember
+from actrzmq.core.expected import Remembered
 from actrzmq.errors import ActrConfigError, ActrTransportError
 from actrzmq.identity import ActrId, ActrType, Serial
 from actrzmq.net.filelock import FileLock

@@ -23,25 +23,23 @@ from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import Struct
 
+from actrzmq.core.directory import Directory
+from actrzmq.core.expected import Expected, Remembered
 from actrzmq.core.leases import Leases
-from actrzmq.core.registry import Node, Registry, Topic
+from actrzmq.core.registry import Node, Registry
 from actrzmq.errors import Status
 from actrzmq.identity import KEY_BYTES, MAX_REALM, ActrId, Serial, serial_of
 from actrzmq.wire.codec import BODY_BYTES, TOKEN_BYTES, encode_serial
 from actrzmq.wire.messages import (
     PROTOCOL,
-    Changed,
     Deregister,
     Deregistered,
     Discover,
     Drain,
     Envelope,
-    Found,
     FromBroker,
     Introduce,
     Lagging,
-    NotFound,
-    NotYet,
     PeerBack,
     PeerDown,
     Reason,
@@ -53,7 +51,6 @@ from actrzmq.wire.messages import (
     Unknown,
     Unwatch,
     Watch,
-    Watching,
 )
 
 MESSAGE_OVERHEAD = 64
@@ -88,13 +85,6 @@ class BrokerLimits(Struct, frozen=True):
     """Serials of nodes that are down, remembered to refuse them."""
 
 
-class Remembered(Struct, frozen=True):
-    """A node as the store keeps it, to be expected after a restart of the broker."""
-
-    id: ActrId
-    name: str
-
-
 class Remember(Struct, frozen=True):
     """Effect: store this node as live."""
 
@@ -106,12 +96,6 @@ class Bury(Struct, frozen=True):
 
     serial: Serial
     reason: Reason
-
-
-class _Expected(Struct):
-    remembered: Remembered | None
-    """None: the store has lost it, or never had it, but a node that came back has something open with it."""
-    waiting: set[Serial]
 
 
 class BrokerCore:
@@ -126,16 +110,21 @@ class BrokerCore:
         self.over_budget: dict[Serial, Node] = {}
         """Receivers of relayed frames for which one was dropped: to be told how much has gone to them, now and then."""
         self._draw = draw
-        self._registry = Registry(lambda below: int.from_bytes(draw(8)) % below)
         self._leases = Leases(limits.lease)
         self._nodes: dict[Serial, Node] = {}
+        self._expected = Expected()
+        self._directory = Directory(
+            Registry(lambda below: int.from_bytes(draw(8)) % below),
+            self._nodes,
+            self._say,
+            self._expected.has,
+            self.counters,
+            found=limits.found,
+            watches=limits.watches,
+        )
         self._by_peer: dict[bytes, Node] = {}
         self._by_token: dict[bytes, Node] = {}
-        self._expected: dict[Serial, _Expected] = {}
-        self._expected_until = 0
         self._dead: dict[Serial, None] = {}
-        self._watchers: dict[Topic, dict[tuple[Serial, int], int]] = {}
-        """For each topic its watches, as (node, query), and how many changes each has been told of."""
         self._sessions = 0
         self._unreachable: dict[Serial, int] = {}
         self._outbox: dict[bytes, list[FromBroker]] = {}
@@ -148,8 +137,7 @@ class BrokerCore:
     def expect(self, nodes: Iterable[Remembered], dead: Iterable[Serial], now: int) -> None:
         """After a restart: `nodes` were live and may be back within a lease; `dead` never are."""
         self._dead.update(dict.fromkeys(dead))
-        self._expected = {node.id.serial: _Expected(node, set()) for node in nodes}
-        self._expected_until = now + self.limits.lease
+        self._expected.begin(nodes, now + self.limits.lease)
 
     # the hot path
 
@@ -235,14 +223,14 @@ class BrokerCore:
             case Renew():
                 self._renew(node, envelope, now)
             case Discover():
-                self._discover(node, envelope)
+                self._directory.discover(node, envelope)
             case Watch():
-                self._watch(node, envelope)
+                self._directory.watch(node, envelope)
             case Unwatch():
-                self._unwatch(node, envelope.query)
+                self._directory.unwatch(node, envelope.query)
             case Drain():
                 node.draining = True
-                self._announce(node, Reason.DRAINING)
+                self._directory.announce(node, Reason.DRAINING)
             case Deregister():
                 self._say(node.peer, Deregistered(node.session))
                 self._down(node, Reason.DEREGISTERED)
@@ -257,7 +245,7 @@ class BrokerCore:
             self.counters["unreachable"] += 1
             node.unreachable_since = now
             self._unreachable[node.id.serial] = now + self.limits.unreachable
-            self._announce(node, Reason.UNREACHABLE)
+            self._directory.announce(node, Reason.UNREACHABLE)
 
     def congested(self, node: Node, size: int) -> None:
         """Writing a routed batch to `node` would have blocked; it was returned, so it does not count."""
@@ -275,7 +263,7 @@ class BrokerCore:
         """The broker itself did not run for `gap`: nobody could renew or come back meanwhile, so all get that time."""
         self._leases.extend(gap)
         self._unreachable = {serial: until + gap for serial, until in self._unreachable.items()}
-        self._expected_until += gap
+        self._expected.until += gap
 
     def tick(self, now: int) -> None:
         """Probe the quiet, drop the unreachable, the lagging and those whose lease is over."""
@@ -293,12 +281,12 @@ class BrokerCore:
                 self._down(self._nodes[serial], Reason.UNREACHABLE)
         for serial in self._leases.expire(now):
             self._down(self._nodes[serial], Reason.LAGGING if self._nodes[serial].lagging else Reason.LEASE)
-        if self._expected and self._expected_until <= now:
+        if self._expected and self._expected.until <= now:
             self._give_up_expected()
 
     def next_deadline(self) -> int | None:
         """When `tick` has something to do; None while nobody is registered or expected."""
-        deadlines = [self._expected_until] if self._expected else []
+        deadlines = [self._expected.until] if self._expected else []
         if self._nodes:
             deadlines.append(self._probed_at + self.limits.probe // 3)
             deadlines.extend(self._unreachable.values())
@@ -335,7 +323,7 @@ class BrokerCore:
             "nodes": len(self._nodes),
             "expected": len(self._expected),
             "unreachable": len(self._unreachable),
-            "watches": sum(map(len, self._watchers.values())),
+            "watches": len(self._directory),
             **self.counters,
         }
 
@@ -388,9 +376,7 @@ class BrokerCore:
                 f"the broker serves {self.limits.nodes} nodes at most (limits.nodes)",
                 fatal=False,
             )
-        expected = self._expected.get(serial)
-        remembered = expected.remembered if expected is not None else None
-        known = node.id if node else remembered.id if remembered else None
+        known = node.id if node else self._expected.identity(serial)
         if known is not None and (known.realm, known.type) != (register.realm, register.type):
             return Refused(register.attempt, Status.INVALID_ARGUMENT, "one identity has one realm and one type")
         return None
@@ -398,32 +384,29 @@ class BrokerCore:
     def _admit(self, node: Node, peer: bytes, now: int) -> None:
         serial = node.id.serial
         self._nodes[serial] = node
-        self._registry.add(node)
+        self._directory.add(node)
         node.registered_at = now
         self._connect(node, peer, now)
         self.store_effects.append(Remember(Remembered(node.id, node.register.name)))
-        expected = self._expected.pop(serial, None)
+        waiting = self._expected.came_back(serial)
         if node.refusal is None:
-            self._announce(node, None)
+            self._directory.announce(node, None)
         self._introduce_listed(node)
-        if expected is not None:
-            self._reunite(node, expected.waiting.difference(node.register.peers))
+        self._reunite(node, waiting.difference(node.register.peers))
 
     def _readmit(self, node: Node, register: Register, peer: bytes, now: int) -> None:
         del self._by_peer[node.peer]
         del self._by_token[node.token]
-        self._registry.remove(node)
+        self._directory.remove(node)  # it watches anew what it still wants
         was_refused = node.refusal is not None
         node.register, node.attempt, node.draining = register, register.attempt, register.draining
         node.unreachable_since = None
         node.lagging = False
         self._unreachable.pop(node.id.serial, None)
-        self._registry.add(node)
+        self._directory.add(node)
         self._connect(node, peer, now)
         if was_refused and node.refusal is None:
-            self._announce(node, None)
-        for query in list(node.watches):
-            self._unwatch(node, query)  # it watches anew what it still wants
+            self._directory.announce(node, None)
         for other in node.routes.values():
             self._introduce(other, node)  # what was said on the old connection may be lost
         for other in node.routes.values():
@@ -467,8 +450,8 @@ class BrokerCore:
 
     def _miss(self, node: Node, serial: Serial) -> None:
         """`node` has something open with a node that is not there: down, unless the broker itself has just begun."""
-        if node.registered_at < self._expected_until and serial not in self._dead:
-            self._expected.setdefault(serial, _Expected(None, set())).waiting.add(node.id.serial)
+        if node.registered_at < self._expected.until and serial not in self._dead:
+            self._expected.add(serial, node.id.serial)
         else:
             self._say(node.peer, PeerDown(serial, Reason.UNKNOWN))
 
@@ -489,7 +472,7 @@ class BrokerCore:
         node.relayed_received = max(node.relayed_received, min(renew.relayed, node.relayed_bytes))
         if node.lagging and renew.lag < self.limits.lagging:
             node.lagging = False
-            self._announce(node, node.refusal)
+            self._directory.announce(node, node.refusal)
         self._say(node.peer, Renewed(node.session, self.epoch, renew.sent, now))
 
     def _report_lag(self, report: Lagging, now: int) -> None:
@@ -503,7 +486,7 @@ class BrokerCore:
             self._leases.renew(node.id.serial, now)  # the process lives, its loop does not turn
             if not node.lagging:
                 node.lagging = True
-                self._announce(node, Reason.LAGGING)
+                self._directory.announce(node, Reason.LAGGING)
 
     # meeting
 
@@ -511,11 +494,9 @@ class BrokerCore:
         """First contact: introduce both sides to each other if they may talk at all."""
         target = self._nodes.get(Serial(int.from_bytes(to)))
         if target is None:
-            expected = self._expected.get(Serial(int.from_bytes(to)))
-            if expected is None or len(to) != len(sender.address):
-                return Reason.UNKNOWN
-            expected.waiting.add(sender.id.serial)
-            return Reason.NOT_YET
+            is_address = len(to) == len(sender.address)
+            is_expected = is_address and self._expected.wait_for(Serial(int.from_bytes(to)), sender.id.serial)
+            return Reason.NOT_YET if is_expected else Reason.UNKNOWN
         if len(to) != len(target.address):
             return Reason.UNKNOWN
         if not (target.allows(sender.id) or sender.allows(target.id)):
@@ -531,71 +512,14 @@ class BrokerCore:
         allowed = to.allows(node.id)
         self._say(to.peer, Introduce(node.id, may_call=allowed, may_stream=allowed))
 
-    # finding and watching
-
-    def _discover(self, node: Node, ask: Discover) -> None:
-        topic = Topic(node.id.realm, ask.type, "" if ask.type else ask.name)
-        visible = list(self._registry.visible_to(node.id, topic))
-        ready = [candidate for candidate in visible if candidate.refusal is None]
-        if ready:
-            picked = self._registry.pick(ready)
-            rest = [other for other in ready if other is not picked] if ask.all else []
-            found = [other.instance() for other in [picked, *rest[: self.limits.found - 1]]]
-            self._say(node.peer, Found(ask.query, tuple(found)))
-        elif self._is_expected(topic):
-            self._say(node.peer, NotYet(ask.query))
-        else:
-            self._say(node.peer, NotFound(ask.query, len(visible)))
-
-    def _is_expected(self, topic: Topic) -> bool:
-        return any(
-            known.id.realm == topic.realm and (known.id.type == topic.type if topic.type else known.name == topic.name)
-            for known in (expected.remembered for expected in self._expected.values())
-            if known is not None
-        )
-
-    def _watch(self, node: Node, watch: Watch) -> None:
-        self._unwatch(node, watch.query)
-        if len(node.watches) >= self.limits.watches:
-            self.counters["dropped.watches"] += 1
-            return
-        topic = Topic(node.id.realm, watch.type, "" if watch.type else watch.name)
-        node.watches[watch.query] = topic
-        self._watchers.setdefault(topic, {})[node.id.serial, watch.query] = 0
-        ready = [other for other in self._registry.visible_to(node.id, topic) if other.refusal is None]
-        instances = tuple(other.instance() for other in ready[: self.limits.found])
-        self._say(node.peer, Watching(watch.query, 0, instances, self._is_expected(topic)))
-
-    def _unwatch(self, node: Node, query: int) -> None:
-        topic = node.watches.pop(query, None)
-        if topic is not None:
-            watchers = self._watchers[topic]
-            del watchers[node.id.serial, query]
-            if not watchers:
-                del self._watchers[topic]
-
-    def _announce(self, node: Node, reason: Reason | None) -> None:
-        """Tell those who watch its topics that `node` takes new work (None), or why it no longer does."""
-        if not node.register.visible:
-            return
-        for topic in node.topics:
-            watchers = self._watchers.get(topic, {})
-            for (serial, query), version in watchers.items():
-                watcher = self._nodes[serial]
-                if node.allows(watcher.id):
-                    watchers[serial, query] = version + 1
-                    self._say(watcher.peer, Changed(query, version + 1, node.instance(), reason))
-
     # going
 
     def _down(self, node: Node, reason: Reason) -> None:
         serial = node.id.serial
         self.counters[f"down.{reason.name.lower()}"] += 1
         if node.refusal is None or reason is not Reason.UNREACHABLE:
-            self._announce(node, reason)
-        for query in list(node.watches):
-            self._unwatch(node, query)
-        self._registry.remove(node)
+            self._directory.announce(node, reason)
+        self._directory.remove(node)
         self._leases.drop(serial)
         self._unreachable.pop(serial, None)
         del self._nodes[serial]
@@ -616,11 +540,10 @@ class BrokerCore:
         self.store_effects.append(Bury(serial, reason))
 
     def _give_up_expected(self) -> None:
-        expected, self._expected = self._expected, {}
-        for serial, one in expected.items():
+        for serial, expectation in self._expected.give_up().items():
             self.counters["down.lease"] += 1
             self._bury(serial, Reason.LEASE)
-            for waiting in one.waiting:
+            for waiting in expectation.waiting:
                 if waiting in self._nodes:
                     self._say(self._nodes[waiting].peer, PeerDown(serial, Reason.LEASE))
 

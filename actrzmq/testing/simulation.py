@@ -16,7 +16,8 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
-from actrzmq.core.broker import MESSAGE_OVERHEAD, BrokerCore, BrokerLimits, Bury, Remember, Remembered
+from actrzmq.core.broker import MESSAGE_OVERHEAD, BrokerCore, BrokerLimits, Bury, Remember
+from actrzmq.core.expected import Remembered
 from actrzmq.core.execution import Execution
 from actrzmq.core.registry import Node
 from actrzmq.core.session import Session, SessionLimits

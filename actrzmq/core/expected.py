@@ -1,0 +1,76 @@
+"""Nodes that were live before the broker restarted: until when they may come back, and who waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from actrzmq.core.registry import Topic
+from actrzmq.identity import ActrId, Serial
+
+
+class Remembered(Struct, frozen=True):
+    """A node as the store keeps it, to be expected after a restart of the broker."""
+
+    id: ActrId
+    name: str
+
+
+class Expectation(Struct):
+    """One node that may come back. `waiting` are those who have asked for it."""
+
+    remembered: Remembered | None
+    """None: the store has lost it, or never had it, but a node that came back has something open with it."""
+    waiting: set[Serial]
+
+
+class Expected:
+    """All that may come back, until `until`: for that long nobody is told that they are gone."""
+
+    def __init__(self) -> None:
+        self.until = 0
+        self._nodes: dict[Serial, Expectation] = {}
+
+    def begin(self, nodes: Iterable[Remembered], until: int) -> None:
+        """The broker has started, and the store knew these."""
+        self._nodes = {node.id.serial: Expectation(node, set()) for node in nodes}
+        self.until = until
+
+    def wait_for(self, serial: Serial, waiting: Serial) -> bool:
+        """`waiting` has asked for `serial`; False if that is not expected."""
+        expectation = self._nodes.get(serial)
+        if expectation is None:
+            return False
+        expectation.waiting.add(waiting)
+        return True
+
+    def add(self, serial: Serial, waiting: Serial) -> None:
+        """Expect `serial` too, of which only `waiting` knows."""
+        self._nodes.setdefault(serial, Expectation(None, set())).waiting.add(waiting)
+
+    def came_back(self, serial: Serial) -> set[Serial]:
+        """It is back, or new; returns who has waited for it."""
+        expectation = self._nodes.pop(serial, None)
+        return expectation.waiting if expectation is not None else set()
+
+    def give_up(self) -> dict[Serial, Expectation]:
+        """Their time is over; returns those who did not come."""
+        given_up, self._nodes = self._nodes, {}
+        return given_up
+
+    def identity(self, serial: Serial) -> ActrId | None:
+        """Who it was, as far as the store knew."""
+        expectation = self._nodes.get(serial)
+        return expectation.remembered.id if expectation is not None and expectation.remembered is not None else None
+
+    def has(self, topic: Topic) -> bool:
+        """May one of that topic come back?"""
+        return any(
+            known.id.realm == topic.realm and (known.id.type == topic.type if topic.type else known.name == topic.name)
+            for known in (expectation.remembered for expectation in self._nodes.values())
+            if known is not None
+        )
+
+    def __len__(self) -> int:
+        return len(self._nodes)
