@@ -513,8 +513,7 @@ def test_a_caller_that_never_settles_is_refused_at_last() -> None:
     peer = pair.caller.id.serial
     for start in range(2, UNSETTLED + 300, 256):
         calls: list[Any] = [Call(CallId(start + number), ECHO, b"", 60_000) for number in range(256)]
-        batch = Batch(0, calls)
-        pair.callee.do(lambda session, now, batch=batch: session.receive(peer, batch, None, 0, now))
-        pair.world.run(1)
+        pair.callee.session.receive(peer, Batch(0, calls), None, 0, pair.world.now)
+        pair.world.run(50)
     assert pair.callee.session.statistics()["calls.refused"] > 0
     assert pair.callee.session.statistics()["replies.kept"] <= UNSETTLED
