@@ -23,6 +23,9 @@ from actrzmq.runtime.payload import PayloadType
 from actrzmq.runtime.workload import WorkloadBase
 from actrzmq.supervision.parent import watch_parent
 
+LAST_SECONDS = 5
+"""What a node whose supervisor is gone gets beside its drain time, before it is killed."""
+
 log = logging.getLogger("actrzmq.node")
 
 
@@ -41,7 +44,7 @@ class ActrNode:
         generated code that is stale or missing, and where the broker refuses the node.
         """
         fingerprint = check_contract(self._manifest, self._workloads)
-        watch_parent()
+        watch_parent(self._manifest.runtime.drain_ms / 1000 + LAST_SECONDS)
         if self._manifest.filter_level is not None:
             logging.getLogger("actrzmq").setLevel(self._manifest.filter_level.upper())
         engine = Engine(self._manifest, self._workloads, fingerprint)
@@ -53,7 +56,7 @@ class ActrNode:
             for workload in self._workloads:
                 await run_hook(workload, "on_ready", context)
         except BaseException:
-            await engine.close()
+            await engine.leave()
             raise
         ref = ActrRef(engine, self._manifest, self._workloads)
         self._refs.append(ref)
