@@ -19,7 +19,8 @@ class Peer:
         self.id: ActrId | None = None
         """None until the broker has introduced it."""
         self.connection = 0
-        """Which of our connections to the broker it was introduced on last."""
+        """On which of our connections the broker and we last spoke of it. If that is the present one, we shall be told
+        when it goes."""
         self.may_call = False
         self.may_stream = False
         self.outbox = Outbox()

@@ -26,7 +26,7 @@ from actrzmq.core.packing import metadata_bytes
 from actrzmq.core.peer import Peer
 from actrzmq.core.registration import Life, Registration
 from actrzmq.core.serving import Serving, ServingLimits
-from actrzmq.core.streams import StreamLimits, Streams
+from actrzmq.core.streams import OutStream, StreamLimits, Streams
 from actrzmq.core.turn import News, Outgoing, Turn
 from actrzmq.core.undelivered import SaidOnce, Undelivered
 from actrzmq.errors import (
@@ -255,6 +255,12 @@ class Session:
         peer.has_asked = True
         return peer
 
+    def abort_stream(self, stream: OutStream, error: ActrRuntimeError, now: int) -> None:
+        """End a stream that this node sends, here and there, with `error`; one that is not open is withdrawn."""
+        self.streams.abort(stream, error, now)
+        if stream.channel is None:
+            self._list_what_is_open(stream.peer, now)
+
     # leaving
 
     def drain(self, now: int) -> None:
@@ -418,8 +424,11 @@ class Session:
     # registering
 
     def _describe(self, attempt: int, key: bytes) -> Register:
-        busy = tuple(peer.serial for peer in self._peers.values() if peer.is_busy and peer is not self._me)
-        return structs.replace(self._register, attempt=attempt, key=key, peers=busy)
+        busy = [peer for peer in self._peers.values() if peer.is_busy and peer is not self._me]
+        for peer in busy:
+            peer.connection = self._connection
+        serials = tuple(peer.serial for peer in busy)
+        return structs.replace(self._register, attempt=attempt, key=key, peers=serials)
 
     def _registered(self, answer: Registered, now: int) -> None:
         epoch = self.registration.epoch
@@ -469,7 +478,7 @@ class Session:
         self._dirty.clear()
 
     def _forget_idle_peers(self) -> None:
-        """A new broker does not know whom we knew, and would not tell us when they go, unless it has named them."""
+        """A new broker does not know whom we knew, and would not tell us when they go, unless we spoke of them."""
         for peer in list(self._peers.values()):
             if not peer.is_busy and peer.connection != self._connection and peer is not self._me:
                 self._has_forgotten = True

@@ -8,6 +8,7 @@ import pytest
 
 from actrzmq.core.failures import failure_of
 from actrzmq.core.paths import Wish
+from actrzmq.core.registration import Life
 from actrzmq.errors import ActrRuntimeError, ActrStreamError, ActrTransportError, Status
 from actrzmq.identity import Serial
 from actrzmq.testing.simulation import SimNode
@@ -52,6 +53,22 @@ def test_a_call_cancelled_while_the_broker_is_away_is_cancelled_when_it_is_back(
     pair.world.run(10)
     pair.caller.do(lambda session, now: session.cancel(call, now))
     pair.world.broker.start()
+    pair.world.run(1_000)
+    assert pair.callee.session.serving.open_count == 0
+    pair.assert_at_rest()
+
+
+def test_a_call_cancelled_in_the_middle_of_registering_is_cancelled_there_too() -> None:
+    pair = calls.Pair(takes=60_000)
+    call = pair.call(timeout=60_000)
+    pair.world.run(100)
+    pair.world.broker.kill()
+    pair.caller.stop()
+    pair.world.broker.start()
+    pair.world.run(1_000)
+    pair.caller.resume()
+    pair.world.run_until(lambda: pair.caller.session.registration.life is Life.REGISTERING)
+    pair.caller.do(lambda session, now: session.cancel(call, now))
     pair.world.run(1_000)
     assert pair.callee.session.serving.open_count == 0
     pair.assert_at_rest()
