@@ -46,7 +46,8 @@ class Watchdog:
     def stop(self) -> None:
         """Stop watching, and wait for the thread to end."""
         self._stop.set()
-        self._thread.join(timeout=2)
+        if self._thread.ident is not None:  # else it was never started
+            self._thread.join(timeout=2)
 
     def turned(self, now: int) -> None:
         """The loop says that it turns."""

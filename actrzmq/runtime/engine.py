@@ -120,6 +120,11 @@ class Engine:
         self.shell.wake()
         await self._while_moving(lambda: streams.open_count, lambda: streams.moved, RECEIVER_IDLE, deadline)
         await on_stop()
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Deregister, and release everything. What is open ends with an error here."""
+        self._is_stopped = True
         self.session.leave(boottime_ms())
         self.shell.wake()
         await self._until(self._out.done, boottime_ms() + 500)
@@ -357,6 +362,8 @@ class Engine:
         """Open a stream and wait for that; returns the destination as one actor."""
         if dest.actor_type is not None:
             dest = Dest.actor((await self.discover(dest.actor_type, 0, all=False))[0].id)
+        if (self._serial(dest), stream_id) in self._outlets:
+            raise ActrStreamError(f"stream {stream_id}: it is open to {dest} already", code=Status.ALREADY_EXISTS)
         outlet = self._outlet(self._serial(dest), stream_id, payload_type)
         await asyncio.shield(outlet.opening)
         if outlet.is_closed:
@@ -392,7 +399,7 @@ class Engine:
         key = (self._serial(dest), stream_id)
         outlet = self._outlets.get(key)
         if outlet is not None:
-            self.session.streams.abort(outlet.stream, ActrStreamError(f"stream {stream_id}: {reason}"), boottime_ms())
+            self.session.abort_stream(outlet.stream, ActrStreamError(f"stream {stream_id}: {reason}"), boottime_ms())
             self.shell.wake()
             await asyncio.shield(outlet.ending)
             self._closed.pop(key, None)
@@ -446,7 +453,7 @@ class Engine:
 
     def report(self, workload: WorkloadBase, context: Context, error: BaseException) -> None:
         """Tell the workload's `on_error` hook."""
-        self.spawn(run_hook(workload, "on_error", context, error))
+        self.spawn(_run_on_error(workload, context, error))
 
     def report_callback(self, error: BaseException) -> None:
         """Tell every workload's `on_error` hook: a stream callback belongs to none of them alone."""
@@ -639,6 +646,13 @@ async def run_hook(workload: WorkloadBase, name: str, *arguments: object) -> Non
     result = hook(*(arguments if takes_any else arguments[: len(parameters)]))
     if result is not None:
         await result
+
+
+async def _run_on_error(workload: WorkloadBase, context: Context, error: BaseException) -> None:
+    try:
+        await run_hook(workload, "on_error", context, error)
+    except Exception:
+        log.exception("on_error raised workload=%s", type(workload.handler).__name__)
 
 
 def _register(manifest: Manifest, data_endpoint: str, fingerprint: str) -> Register:

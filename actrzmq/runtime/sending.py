@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from actrzmq.core.streams import OutStream
-from actrzmq.errors import ActrConfigError, ActrRuntimeError, ActrStreamError
+from actrzmq.errors import ActrConfigError, ActrRuntimeError, ActrStreamError, Status
 from actrzmq.runtime.dest import Dest
 from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS, check_frame
 from actrzmq.runtime.payload import PayloadType
@@ -94,13 +94,20 @@ class StreamWriter:
         self._stream_id = stream_id
         self._payload_type = payload_type
         self._sequence = 0
+        self._is_open = False
 
     async def __aenter__(self) -> StreamWriter:
         self._dest = await self._engine.open_stream(self._dest, self._stream_id, self._payload_type)
+        self._is_open = True
         return self
 
     async def send(self, payload: bytes | DataStream) -> None:
         """Send a frame; bytes are numbered from 1. Waits for credit, raises as `Context.send_stream`."""
+        if not self._is_open:
+            raise ActrStreamError(
+                f"stream {self._stream_id}: it has ended, or has not begun; send inside `async with`",
+                code=Status.FAILED_PRECONDITION,
+            )
         self._sequence += 1
         frame = payload if isinstance(payload, DataStream) else DataStream(self._stream_id, self._sequence, payload)
         if frame.stream_id() != self._stream_id:
@@ -110,6 +117,7 @@ class StreamWriter:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_open = False
         if error is None:
             await self._engine.end_stream(self._dest, self._stream_id, DEFAULT_TIMEOUT_MS)
         else:
