@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from zlib import crc32
 
@@ -91,6 +91,7 @@ class Store:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
             if error.errno not in _FULL:
+                self._lock.release()
                 raise ActrConfigError(f"store {self.path}: {error.strerror}; give another --store") from None
             log.error("no room for the store path=%s reason=%s; going on without it", self.path, error.strerror)
         recalled = self._recall()
@@ -169,7 +170,7 @@ class Store:
                 self._wake.set()
         self._disconnect()
 
-    def _write(self, effects: Iterable[Remember | Bury]) -> bool:
+    def _write(self, effects: Collection[Remember | Bury]) -> bool:
         try:
             if self._database is None:
                 self._database = _connect(self.path)
@@ -183,6 +184,7 @@ class Store:
             self.counters["store.failing"] += 1
             self._disconnect()
             return False
+        self.counters["store.written"] += len(effects)
         if self.counters.pop("store.failing", 0):
             log.warning("the store is written again path=%s", self.path)
         return True
