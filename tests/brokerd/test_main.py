@@ -178,6 +178,7 @@ def test_after_a_crash_nodes_are_awaited_and_the_dead_stay_dead(start: Start, tm
     with Peer(endpoint) as caller, Peer(endpoint) as back, Peer(endpoint) as dead:
         epoch, *_ = [peer.register().epoch for peer in (caller, back, dead)]
         caller.send([dead.address, CALL])
+        assert dead.hear_from(caller) == [CALL]
         dead.socket.close(0)
         caller.hear(PeerDown)
         wait_until(lambda: is_stored(tmp_path / "run" / "broker.db", dead.serial), "the dead stored")
