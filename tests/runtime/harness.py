@@ -85,9 +85,13 @@ class World:
         self, type_name: str = "Node", *workloads: object, more: str = "", drain_ms: int = 1_000
     ) -> ActrNode:
         """A node that has not been started."""
-        system = await ActrSystem.from_toml(self.manifest(type_name, more, drain_ms))
+        return (await self.system(self.manifest(type_name, more, drain_ms))).attach(*workloads)
+
+    async def system(self, manifest: Path) -> ActrSystem:
+        """What that manifest describes; what is started from it is stopped after the test at the latest."""
+        system = await ActrSystem.from_toml(manifest)
         self._systems.append(system)
-        return system.attach(*workloads)
+        return system
 
     async def start(
         self, type_name: str = "Node", *workloads: object, more: str = "", drain_ms: int = 1_000
