@@ -14,12 +14,16 @@ from hashlib import sha256
 from typing import Any
 
 from actrzmq.core.broker import BrokerLimits
+from actrzmq.core.discovery import ANSWER_WITHIN, Watched
 from actrzmq.core.execution import Execution
+from actrzmq.core.incoming import StreamLimits
 from actrzmq.core.outgoing import OutState, OutStream
 from actrzmq.core.paths import Wish
+from actrzmq.core.serving import ServingLimits
+from actrzmq.core.session import SessionLimits
 from actrzmq.core.turn import News
 from actrzmq.errors import ActrRuntimeError, ActrStreamError, Status
-from actrzmq.identity import Serial
+from actrzmq.identity import ActrType, Serial
 from actrzmq.testing.simulation import Collector, SimNode, World
 from actrzmq.wire.messages import Call, DataStream, Lane, Reply
 
@@ -30,6 +34,15 @@ QUIET = 90_000
 SLACK = 120
 """Milliseconds that an outcome may come late: timers come in buckets of 20, and the broker's time is an estimate."""
 FRAMES = 50
+NODE_LIMITS = [
+    None,
+    SessionLimits(serving=ServingLimits(concurrency=1)),
+    SessionLimits(
+        serving=ServingLimits(concurrency=2, queue=3, kept_bytes=10),
+        streams=StreamLimits(window_frames=4, window_bytes=250, memory=600, streams=3, register_within=1_000),
+    ),
+]
+"""Some nodes are roomy, some are not."""
 SIGNS_OF_A_BUG = ("frames.without_credit", "frames.after_the_end", "frames.of_another_stream", "nonsense", "unasked")
 
 
@@ -48,6 +61,19 @@ class CallRecord:
 
     def resolve(self, outcome: Any) -> None:
         self.outcomes.append((self.caller.world.now, outcome))
+
+
+@dataclass
+class Question:
+    """One discovery: when it must have been answered, and how."""
+
+    number: int
+    node: SimNode
+    deadline: int
+    answers: list[tuple[int, Any]] = field(default_factory=list)
+
+    def resolve(self, answer: Any) -> None:
+        self.answers.append((self.node.world.now, answer))
 
 
 class Outflow:
@@ -86,6 +112,7 @@ class Outflow:
             if self.sent == self.count:
                 break
             if not stream.channel.push(DataStream(self.stream_id, self.sent + 1, b"x" * 100), 100):
+                streams.queued(stream)
                 return
             self.sent += 1
         streams.queued(stream)
@@ -117,12 +144,16 @@ class Chaos:
         self.dice = random.Random(f"plan {seed}")
         limits = BrokerLimits(backlog=500_000) if self.dice.random() < 0.3 else None  # soon congested
         self.world = World(seed, limits)
+        self.world.delay = self.dice.choice([(0, 0), (0, 3), (0, 3), (1, 40), (0, 150)])
+        self._slack = SLACK + 4 * self.world.delay[1]
         self.calls: list[CallRecord] = []
         self.streams: list[StreamRecord] = []
         self.broken: list[str] = []
         self.log: list[str] = []
         self.living: list[SimNode] = []
         self.leaving: set[SimNode] = set()
+        self.watched: dict[SimNode, Watched] = {}
+        self.questions: list[Question] = []
         self.stops: dict[SimNode, list[tuple[int, int]]] = {}
         self._start = self.world.now
         self._names = 0
@@ -138,6 +169,8 @@ class Chaos:
             self._at(self.begin_call)
         for _ in range(dice.randint(3, 6)):
             self._at(self.begin_stream)
+        for _ in range(dice.randint(0, 5)):
+            self._at(self.begin_question)
         for _ in range(dice.randint(3, 7)):
             self._at(dice.choice(self.faults))
         world.run(WORK)
@@ -163,12 +196,15 @@ class Chaos:
             )
             for one in self.streams
         ]
-        return sha256(repr((outcomes, ends, self.log)).encode()).hexdigest()[:16]
+        answers = [[(at, _in_words(answer)) for at, answer in one.answers] for one in self.questions]
+        return sha256(repr((outcomes, ends, answers, self.log)).encode()).hexdigest()[:16]
 
     def add_node(self) -> SimNode:
         self._names += 1
-        node = self.world.node(f"n{self._names}", self.dice.choice(["Red", "Blue"]))
+        node = self.world.node(f"n{self._names}", self.dice.choice(["Red", "Blue"]), self.dice.choice(NODE_LIMITS))
         node.handlers["work"] = partial(self._handle, node)
+        watched = node.session.watch(ActrType("acme", "Red"), "", None, self.world.now)
+        self.watched[node] = watched
         self.living.append(node)
         self.stops[node] = []
         return node
@@ -209,6 +245,21 @@ class Chaos:
             caller.later(dice.randint(0, timeout), partial(self._cancel, record, call))
         return record, call
 
+    def begin_question(self) -> None:
+        node, kind = self.dice.choice(self.living), self.dice.choice(["Red", "Blue", "Green"])
+        timeout = self.dice.choice([0, 500, 5_000])
+        if node.is_up and not node.is_stopped:
+            self._note(f"question {len(self.questions)} of {node.name} for {kind} {timeout} ms")
+            latest = self.world.now + max(timeout, self.world.broker.core.limits.lease) + ANSWER_WITHIN
+            question = Question(len(self.questions), node, latest)
+            self.questions.append(question)
+            kinds = ActrType("acme", kind)
+            node.do(
+                lambda session, now: session.discover(
+                    kinds, "", all=True, timeout=timeout, waiter=question.resolve, now=now
+                )
+            )
+
     def _cancel(self, record: CallRecord, call: Any) -> None:
         if not record.outcomes:
             record.is_cancelled = True
@@ -223,9 +274,9 @@ class Chaos:
             self._break(f"call {number} ran in {node.name}, which is dead or stopped")
         if node is not record.callee:
             self._break(f"call {number} to {record.callee.name} ran in {node.name}")
-        if peer.serial in node.session._dead:
+        if peer.serial in node.session._dead and not record.is_tell:  # a tell outlives who told it
             self._break(f"call {number} of a node that is down ran in {node.name}")
-        if now > record.deadline + SLACK:
+        if now > record.deadline + self._slack:
             self._break(f"call {number} ran {now - record.deadline} ms after its deadline")
         if not nests or record.is_tell or not isinstance(execution.request, Call):
             return b"done %d" % number, takes
@@ -408,6 +459,7 @@ class Chaos:
     # checking
 
     def _is_quiet(self) -> bool:
+        answered = all(one.answers or not one.node.is_up for one in self.questions)
         calls = all(one.outcomes or one.is_cancelled or one.is_tell or not one.caller.is_up for one in self.calls)
         ends = all(
             (one.out.outcome is not ... or not one.sender.is_up)
@@ -417,15 +469,21 @@ class Chaos:
         idle = not self.leaving and not any(node._work for node in self.living)
         figures = self.world.broker.core.statistics()
         settled = not figures["expected"] and figures["nodes"] == len(self.living)
-        return calls and ends and idle and settled and all(node.session.is_online for node in self.living)
+        return calls and answered and ends and idle and settled and all(node.session.is_online for node in self.living)
 
     def _check(self) -> None:
         for call in self.calls:
             self._check_call(call)
         for stream in self.streams:
             self._check_stream(stream)
+        for question in self.questions:
+            self._check_question(question)
+        red = {node.id.serial for node in self.living if node.id.type.name == "Red"}
         for node in self.living:
             self._check_at_rest(node)
+            seen = set(self.watched[node].instances)
+            if seen != red:
+                self._break(f"{node.name} sees {len(seen)} Red nodes, of which {len(seen & red)} live, of {len(red)}")
         known = {node.id.serial for node in self.world.broker.core.nodes()}
         if known != {node.id.serial for node in self.living}:
             self._break("the broker knows other nodes than those that live")
@@ -447,10 +505,7 @@ class Chaos:
         if len(call.outcomes) > 1:
             self._break(f"{name} ended {len(call.outcomes)} times: {call.outcomes}")
         at, outcome = call.outcomes[0]
-        due = call.deadline
-        for stopped, resumed in self.stops[call.caller]:
-            if stopped <= due + SLACK and resumed > due:
-                due = resumed
+        due = self._due(call.caller, call.deadline)
         if at > due + SLACK:
             self._break(f"{name} ended {at - due} ms after its deadline: {outcome!r}")
         if isinstance(outcome, Reply):
@@ -460,6 +515,22 @@ class Chaos:
                 self._break(f"{name} was answered, and did not run")
         elif call.runs and not outcome.may_have_run:
             self._break(f"{name} ran, and its caller was told that it had not: {outcome!r}")
+
+    def _check_question(self, question: Question) -> None:
+        name = f"question {question.number} of {question.node.name}"
+        if question.node.is_up and len(question.answers) != 1:
+            self._break(f"{name} had {len(question.answers)} answers")
+        for at, answer in question.answers:
+            due = self._due(question.node, question.deadline)
+            if at > due + self._slack:
+                self._break(f"{name} was answered {at - due} ms late: {_in_words(answer)}")
+
+    def _due(self, node: SimNode, deadline: int) -> int:
+        """When a stopped node can keep that deadline."""
+        for stopped, resumed in self.stops[node]:
+            if stopped <= deadline + self._slack and resumed > deadline:
+                deadline = resumed
+        return deadline
 
     def _check_stream(self, one: StreamRecord) -> None:
         out, into, name = one.out, one.into, f"stream {one.number} {one.sender.name} to {one.receiver.name}"
@@ -537,4 +608,6 @@ def _is_open(one: StreamRecord) -> bool:
 def _in_words(outcome: Any) -> str:
     if outcome is ... or outcome is None:
         return str(outcome)
+    if isinstance(outcome, tuple):
+        return ", ".join(str(instance.id) for instance in outcome)
     return repr(outcome.body) if isinstance(outcome, Reply) else f"{type(outcome).__name__} {outcome}"
