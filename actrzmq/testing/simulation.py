@@ -17,8 +17,8 @@ from heapq import heappop, heappush
 from typing import Any
 
 from actrzmq.core.broker import MESSAGE_OVERHEAD, BrokerCore, BrokerLimits, Bury, Remember
-from actrzmq.core.expected import Remembered
 from actrzmq.core.execution import Execution
+from actrzmq.core.expected import Remembered
 from actrzmq.core.registry import Node
 from actrzmq.core.session import Session, SessionLimits
 from actrzmq.core.streams import Receiver, StreamParcel
