@@ -120,6 +120,12 @@ class Plane:
                 self._close_push(push)
                 del self._pushes[key]
 
+    def relay_at(self, relay: str) -> None:
+        """The broker relays at `relay` from now on: what waits for another one waits for nobody, and bars the way."""
+        for via, endpoint in list(self._pushes):
+            if via.path is Path.RELAY and endpoint != relay:
+                self._close_push(self._pushes.pop((via, endpoint)))
+
     def forget(self, serials: set[Serial]) -> None:
         """Close the ways to nodes that are down: a PUSH would wait for their like at the same port."""
         for key in [key for key in self._pushes if key[0].serial in serials]:

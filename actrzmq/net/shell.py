@@ -103,7 +103,9 @@ class Shell:
             self.plane.forget(turn.gone)
         for news, _ in turn.news:
             if news is News.REGISTERED:
-                self.link.body_limit = self.plane.body_limit = self._session.registration.body_limit
+                registration = self._session.registration
+                self.link.body_limit = self.plane.body_limit = registration.body_limit
+                self.plane.relay_at(registration.relay)
         self._carry_out(turn)
 
     def _arm(self, now: int) -> None:

@@ -79,9 +79,10 @@ class Watchdog:
                 reporter = sockets.dealer()
                 sockets.connect(reporter, candidates(self._url)[0])
             token = self._token()
-            if token and now - reported_at >= REPORT_EVERY:
+            report = [b"", encode_batch(Batch(0, [Lagging(token, lag)]))]
+            # Nothing can be sent before it is connected, which takes a moment.
+            if token and now - reported_at >= REPORT_EVERY and sockets.send(reporter, report):
                 reported_at = now
-                sockets.send(reporter, [b"", encode_batch(Batch(0, [Lagging(token, lag)]))])
             if lag >= STALL and not has_dumped:
                 has_dumped = True
                 log.error("event loop stalled lag_ms=%d; the node counts as down\n%s", lag, self._stack())
