@@ -67,9 +67,10 @@ class Calling:
         chain: tuple[Serial, ...],
         is_signal: bool,
         metadata: dict[str, str] | None,
-        can_send: bool,
+        is_local: bool,
+        is_online: bool,
     ) -> OpenCall:
-        """Open a call, and send it unless that `can_send` not be now. Raises as `Session.call` says."""
+        """Open a call, and send it if there is a broker that speaks, or no need of one. Raises as `Session.call`."""
         calls = peer.calls
         if len(chain) > MAX_CHAIN:
             raise ActrRuntimeError(
@@ -85,10 +86,10 @@ class Calling:
         call = OpenCall(peer, envelope, now + timeout, now, waiter)
         calls.add(call)
         self._deadlines.add(call, call.deadline)
-        if can_send and not self._silence(now):
+        if is_local or (is_online and not self._silence(now)):
             call.sent = 1
             self._post(peer, envelope, call.size + len(route), now)
-        elif can_send:
+        elif is_online:
             self._kept_back.append(call)
         return call
 
@@ -108,6 +109,11 @@ class Calling:
         self._turn().resolve.append((call.waiter, reply if reply.failure is None else _failed(call, reply)))
         return True
 
+    def was_repeated(self, peer: Peer, id: CallId) -> bool:
+        """Does that call wait, and went out more than once? Then an earlier copy may be running."""
+        call = peer.calls.get(id)
+        return call is not None and call.sent > 1
+
     def returned(self, peer: Peer, id: CallId, reason: Reason, now: int) -> None:
         """The broker could not deliver it, and gave it back: it has not run, unless an earlier copy has."""
         call = peer.calls.get(id)
@@ -118,6 +124,12 @@ class Calling:
     def say_again(self, peer: Peer, now: int) -> None:
         """Send everything that is open with `peer` once more, with the time that is left to it."""
         for call in peer.calls.waiting():
+            self._send_again(call, now)
+
+    def deliver_again(self, peer: Peer, id: CallId, now: int) -> None:
+        """Send that call once more, if it still waits."""
+        call = peer.calls.get(id)
+        if call is not None:
             self._send_again(call, now)
 
     def fail_all(self, peer: Peer, error: Callable[[OpenCall], ActrRuntimeError], now: int) -> None:

@@ -188,7 +188,8 @@ class Session:
             chain=chain,
             is_signal=is_signal,
             metadata=metadata,
-            can_send=peer is self._me or self.is_online,
+            is_local=peer is self._me,
+            is_online=self.is_online,
         )
 
     def cancel(self, call: OpenCall, now: int) -> None:
@@ -566,12 +567,13 @@ class Session:
         if returned.reason in (Reason.UNREACHABLE, Reason.NOT_YET):
             return  # PeerBack or PeerDown will tell; what is open is said again then
         peer.congestion += 1
+        is_congested = returned.reason is Reason.CONGESTED
         for envelope in batch.envelopes:
-            if isinstance(envelope, Call):
+            if isinstance(envelope, Call) and not (is_congested and self._calling.was_repeated(peer, envelope.id)):
                 self._calling.returned(peer, envelope.id, returned.reason, now)
             elif isinstance(envelope, OpenStream):
                 self.streams.returned(peer, envelope.open, returned.reason)
-            elif returned.reason is Reason.CONGESTED:
+            if is_congested:
                 self._undelivered.add(peer, envelope, now)
         if returned.reason is Reason.UNKNOWN:
             self._peer_gone(peer, Reason.UNKNOWN, now)
@@ -584,7 +586,9 @@ class Session:
             case Reply():
                 if peer.answers.get(envelope.id) is not None:  # else its caller has given up
                     self._post(peer, envelope, len(envelope.body) + failure_bytes(envelope.failure), now)
-            case Outstanding():
+            case Call():
+                self._calling.deliver_again(peer, envelope.id, now)
+            case Outstanding() | OpenStream():
                 self._list_what_is_open(peer, now)
             case Opened():
                 self.streams.answer_again(peer, envelope.open, now)

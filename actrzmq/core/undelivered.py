@@ -1,7 +1,8 @@
 """What came back because too much waits for its receiver, and is said again after a pause that grows.
 
-Calls, tells and openings are not: those who made them are told at once, and may go elsewhere. What is asked for again
-when it does not come (Grant, Probe, End, Resend, EndAck) is not either.
+Those who made a call or asked for a stream are told at once, and may go elsewhere; but an earlier copy may have got
+through, so a call that was sent before is not given up, and the peer is told that the stream is not open. What is asked
+for again when it does not come (Grant, Probe, End, Resend, EndAck) needs no help.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 from heapq import heappop, heappush
 
 from actrzmq.core.peer import Peer
-from actrzmq.wire.messages import Cancel, Envelope, Opened, OpenRefused, Outstanding, Reply, Reset
+from actrzmq.wire.messages import Call, Cancel, Envelope, Opened, OpenRefused, OpenStream, Outstanding, Reply, Reset
 
 FIRST_PAUSE = 50
 """Milliseconds before the first repeat; each refusal in a row doubles it."""
 DOUBLINGS = 5
 
-SaidOnce = Reply | Cancel | Outstanding | Opened | OpenRefused | Reset
+SaidOnce = Call | Reply | Cancel | Outstanding | OpenStream | Opened | OpenRefused | Reset
 """What the other side would not ask for again if it were lost."""
 
 

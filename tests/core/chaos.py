@@ -22,7 +22,7 @@ from actrzmq.core.paths import Wish
 from actrzmq.core.serving import ServingLimits
 from actrzmq.core.session import SessionLimits
 from actrzmq.core.turn import News
-from actrzmq.errors import ActrRuntimeError, ActrStreamError, Status
+from actrzmq.errors import ActrOverloaded, ActrRuntimeError, ActrStreamError, ActrTransportError, Status
 from actrzmq.identity import ActrType, Serial
 from actrzmq.testing.simulation import Collector, SimNode, World
 from actrzmq.wire.messages import Call, DataStream, Lane, Reply
@@ -53,7 +53,12 @@ class CallRecord:
     number: int
     caller: SimNode
     callee: SimNode
+    begun: int
     deadline: int
+    takes: int
+    nests: bool
+    is_promised: bool
+    """Were both ends registered?"""
     is_tell: bool = False
     is_cancelled: bool = False
     outcomes: list[tuple[int, Any]] = field(default_factory=list)
@@ -154,6 +159,11 @@ class Chaos:
         self.leaving: set[SimNode] = set()
         self.watched: dict[SimNode, Watched] = {}
         self.questions: list[Question] = []
+        self.limits: dict[SimNode, SessionLimits | None] = {}
+        self.hurt: set[SimNode] = set()
+        """Those that were stopped, if only for a moment."""
+        self.outages: list[tuple[int, int]] = []
+        self._out_since = 0
         self.stops: dict[SimNode, list[tuple[int, int]]] = {}
         self._start = self.world.now
         self._names = 0
@@ -201,7 +211,9 @@ class Chaos:
 
     def add_node(self) -> SimNode:
         self._names += 1
-        node = self.world.node(f"n{self._names}", self.dice.choice(["Red", "Blue"]), self.dice.choice(NODE_LIMITS))
+        limits = self.dice.choice(NODE_LIMITS)
+        node = self.world.node(f"n{self._names}", self.dice.choice(["Red", "Blue"]), limits)
+        self.limits[node] = limits
         node.handlers["work"] = partial(self._handle, node)
         watched = node.session.watch(ActrType("acme", "Red"), "", None, self.world.now)
         self.watched[node] = watched
@@ -221,7 +233,8 @@ class Chaos:
         timeout = min(timeout, left) if left else timeout
         takes = dice.choice([0, 0, 5, 50, 300, 2_000, 8_000])
         nests = not chain and dice.random() < 0.2
-        record = CallRecord(len(self.calls), caller, callee, world.now + timeout)
+        both = caller.session.is_online and callee.session.is_online
+        record = CallRecord(len(self.calls), caller, callee, world.now, world.now + timeout, takes, nests, both)
         record.is_tell = not chain and dice.random() < 0.1
         self.calls.append(record)
         body = f"{record.number} {takes} {int(nests)}".encode()
@@ -360,24 +373,28 @@ class Chaos:
         broker, dice = self.world.broker, self.dice
         if broker.is_up:
             self._note("broker killed")
+            self._out_since = self.world.now if not broker.is_stopped else self._out_since
             broker.kill()
             self.world.after(dice.choice([20, 200, 1_000, 4_000, 13_000]), self._start_broker)
 
     def _start_broker(self) -> None:
         if not self.world.broker.is_up:
             self._note("broker started")
+            self.outages.append((self._out_since, self.world.now))
             self.world.broker.start()
 
     def stop_broker(self) -> None:
         broker, dice = self.world.broker, self.dice
         if broker.is_up and not broker.is_stopped:
             self._note("broker stopped")
+            self._out_since = self.world.now
             broker.stop()
             self.world.after(dice.choice([100, 700, 2_500, 5_000, 12_000]), self._resume_broker)
 
     def _resume_broker(self) -> None:
         if self.world.broker.is_up and self.world.broker.is_stopped:
             self._note("broker resumed")
+            self.outages.append((self._out_since, self.world.now))
             self.world.broker.resume()
 
     def reset_node(self) -> None:
@@ -400,6 +417,7 @@ class Chaos:
         node = self.dice.choice(self.living)
         if node.is_up and not node.is_stopped:
             self._note(f"{node.name} stopped")
+            self.hurt.add(node)
             node.stop()
             stopped = self.world.now
             self.world.after(
@@ -513,8 +531,22 @@ class Chaos:
                 self._break(f"{name} got the reply of another: {outcome.body!r}")
             if len(call.runs) != 1:
                 self._break(f"{name} was answered, and did not run")
+        elif self._had_time_enough(call) and not _is_excused(outcome):
+            self._break(f"{name} was promised to be answered: {outcome!r}")
         elif call.runs and not outcome.may_have_run:
             self._break(f"{name} ran, and its caller was told that it had not: {outcome!r}")
+
+    def _had_time_enough(self, call: CallRecord) -> bool:
+        """Was nothing in its way but the broker, and that not for long? Such a call is answered."""
+        away = sum(
+            min(end, call.deadline) - max(start, call.begun)
+            for start, end in self.outages
+            if end > call.begun and start < call.deadline
+        )
+        unscathed = all(node in self.living and node not in self.hurt for node in (call.caller, call.callee))
+        in_time = call.begun + away + call.takes + 8_000 < call.deadline
+        roomy = self.limits[call.callee] is None
+        return unscathed and in_time and roomy and call.is_promised and not call.nests
 
     def _check_question(self, question: Question) -> None:
         name = f"question {question.number} of {question.node.name}"
@@ -603,6 +635,12 @@ def _is_open(one: StreamRecord) -> bool:
     """Did a stream ever reach that receiver? A registration for which nothing came waits on."""
     receiver = one.receiver.session.streams.receiver(f"s{one.number}")
     return receiver is not None and receiver.stream is not None
+
+
+def _is_excused(outcome: Any) -> bool:
+    """Too much at once, or a broker that was connected and silent: those are told before anything has run."""
+    kept_back = isinstance(outcome, ActrTransportError) and "silent" in outcome.message
+    return (kept_back or isinstance(outcome, ActrOverloaded)) and not outcome.may_have_run
 
 
 def _in_words(outcome: Any) -> str:

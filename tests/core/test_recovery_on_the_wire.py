@@ -7,12 +7,13 @@ from typing import TypeVar
 import pytest
 
 from actrzmq.core.failures import failure_of
+from actrzmq.core.outgoing import OutState
 from actrzmq.core.paths import Wish
 from actrzmq.core.registration import Life
 from actrzmq.errors import ActrRuntimeError, ActrStreamError, ActrTransportError, Status
 from actrzmq.identity import Serial
 from actrzmq.testing.simulation import SimNode
-from actrzmq.wire.messages import Batch, Opened, OpenRefused, Outstanding, Path, Reason, Returned
+from actrzmq.wire.messages import Batch, Lane, Opened, OpenRefused, OpenStream, Outstanding, Path, Reason, Returned
 from tests.core import test_calls_on_the_wire as calls
 from tests.core import test_streams_on_the_wire as streams
 
@@ -98,6 +99,30 @@ def test_a_node_without_a_broker_settles_what_it_asked_of_itself() -> None:
     assert pair.wait().body == b"me"
     pair.world.run(1_000)
     assert pair.caller.session.statistics()["replies.kept"] == 0
+
+
+def test_a_call_of_a_node_to_itself_does_not_wait_for_a_silent_broker() -> None:
+    pair = calls.Pair()
+    pair.caller.handlers[calls.ECHO] = pair.echo
+    pair.call()
+    pair.wait()
+    pair.world.broker.stop()
+    pair.world.run(2_500)
+    pair.call(b"me", to=pair.caller.id.serial)
+    assert pair.wait(2, within=50).body == b"me"
+
+
+def test_a_call_whose_repeat_came_back_congested_is_not_given_up() -> None:
+    pair = calls.Pair(takes=1_000)
+    call = pair.call(timeout=20_000)
+    pair.world.run(100)
+    pair.caller.reset()
+    pair.world.run(300)
+    back = Batch(0, [Returned(pair.callee.id.serial, Reason.CONGESTED)])
+    pair.caller.do(lambda session, now: session.receive(None, back, Batch(0, [call.call]), 0, now))
+    assert pair.wait().body == b"hello"
+    assert set(pair.callee.ran.values()) == {1}
+    pair.assert_at_rest()
 
 
 def test_a_call_to_a_node_that_the_broker_does_not_know_has_not_run() -> None:
@@ -244,6 +269,20 @@ def test_a_list_of_what_is_open_that_came_back_congested_is_made_anew() -> None:
     pair.sender.do(lambda session, now: session.streams.abort(sender.stream, why, now))
     pair.sender.session.tick(pair.world.now + 1_000)
     assert [one.opens for one in said(pair.sender, Outstanding)] == [()]
+
+
+def test_a_stream_whose_repeated_opening_came_back_congested_is_open_at_neither_end() -> None:
+    pair = streams.Pair()
+    pair.register()
+    sender = pair.send(5, wish=Wish.RELAY)
+    ask = OpenStream(sender.stream.open, "s", Lane.RELIABLE, Path.RELAY)
+    pair.world.run_until(lambda: pair.receiver.session.streams.receiving_count)
+    assert sender.stream.state is OutState.OPENING  # the answer is on its way
+    back = Batch(0, [Returned(pair.receiver.id.serial, Reason.CONGESTED)])
+    pair.receiver.reset()  # and lost
+    pair.sender.do(lambda session, now: session.receive(None, back, Batch(0, [ask]), 0, now))
+    assert isinstance(sender.outcome, ActrRuntimeError)
+    pair.assert_at_rest()
 
 
 @pytest.mark.parametrize("is_closed", [False, True])
