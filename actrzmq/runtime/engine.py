@@ -83,6 +83,7 @@ class Engine:
         self._out: asyncio.Future[None] = self._loop.create_future()
         self._is_started = self._is_stopped = self._is_closed = False
         self._pid = os.getpid()
+        self.refused: Callable[[ActrConfigError], None] = lambda refusal: None
         self._watches: set[Watch] = set()
         self.dispatch = Dispatch(self, workloads)
         self.shell = Shell(manifest.broker_url, self._loop, self._carry_out)
@@ -496,8 +497,11 @@ class Engine:
                 log.warning("fenced: %s; new id=%s", text, self.id)
             case News.REFUSED:
                 log.error("refused by the broker: %s", text)
+                refusal = ActrConfigError(f"the broker refuses this node: {text}")
                 if not self._registered.done():
-                    self._registered.set_exception(ActrConfigError(f"the broker refuses this node: {text}"))
+                    self._registered.set_exception(refusal)
+                else:
+                    self.refused(refusal)
             case News.OUT:
                 if not self._out.done():
                     self._out.set_result(None)

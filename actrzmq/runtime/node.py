@@ -78,6 +78,8 @@ class ActrRef:
         self._context = Context(engine)
         self._stopping: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
+        self._refusal: ActrConfigError | None = None
+        engine.refused = self._refused
 
     def actor_id(self) -> ActrId:
         """The present identity. It changes if the node was cut off for a lease and had to come back as another."""
@@ -124,11 +126,16 @@ class ActrRef:
         await asyncio.shield(self._stopping)
 
     async def wait_for_shutdown(self) -> None:
-        """Wait until the node has stopped."""
+        """Wait until the node has stopped. Raises `ActrConfigError` if that was because a broker refuses it."""
         await self._stopped.wait()
+        if self._refusal is not None:
+            raise self._refusal
 
     async def wait_for_ctrl_c_and_shutdown(self) -> None:
-        """Serve until SIGINT or SIGTERM, then drain and stop. A second signal ends the process at once."""
+        """Serve until SIGINT or SIGTERM, then drain and stop. A second signal ends the process at once.
+
+        Raises `ActrConfigError` if a broker that came back refuses this node, for a reason that won't change.
+        """
         loop = asyncio.get_running_loop()
         received: asyncio.Future[signal.Signals] = loop.create_future()
 
@@ -149,9 +156,16 @@ class ActrRef:
             await asyncio.wait([received])
             stopped.cancel()
             await self.shutdown()
+            await self.wait_for_shutdown()
         finally:
             for number in numbers:
                 loop.remove_signal_handler(number)
+
+    def _refused(self, refusal: ActrConfigError) -> None:
+        """Without a broker that will have it, the node can only stop: whoever started it is to hear of it."""
+        if self._stopping is None:
+            self._refusal = refusal
+            self._stopping = asyncio.get_running_loop().create_task(self._shut_down())
 
     async def _shut_down(self) -> None:
         try:

@@ -420,6 +420,26 @@ async def test_a_node_waits_for_a_broker_that_comes_later(tmp_path: Path, monkey
         await world.close()
 
 
+async def test_a_node_that_a_restarted_broker_refuses_stops_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked = Hooked()
+    with Broker() as broker:
+        world = World(broker.endpoint, tmp_path)
+        ref = await world.start("Node", hooked)
+        serving = asyncio.create_task(ref.wait_for_ctrl_c_and_shutdown())
+    monkeypatch.setattr("actrzmq.core.broker.PROTOCOL", 99)
+    with Broker(listen=broker.endpoint), pytest.raises(ActrConfigError, match=r"refuses this node.*protocol"):
+        await serving
+    assert hooked.heard == ["start", "ready", "stop"]
+
+
+async def test_a_node_that_the_broker_refuses_does_not_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actrzmq.core.broker.PROTOCOL", 99)
+    with pytest.raises(ActrConfigError, match=r"refuses this node.*protocol"):
+        await world.start("Node")
+
+
 async def test_statistics_are_numbers_by_name(world: World) -> None:
     client, server = await world.pair()
     await ask(client, to(server))
