@@ -273,6 +273,7 @@ def test_a_list_of_what_is_open_that_came_back_congested_is_made_anew() -> None:
 
 def test_a_stream_whose_repeated_opening_came_back_congested_is_open_at_neither_end() -> None:
     pair = streams.Pair()
+    pair.world.delay = (20, 20)
     pair.register()
     sender = pair.send(5, wish=Wish.RELAY)
     ask = OpenStream(sender.stream.open, "s", Lane.RELIABLE, Path.RELAY)
