@@ -116,7 +116,7 @@ def test_who_knows_a_node_hears_within_a_second_that_it_is_gone(broker: Broker, 
     other.hear_from(one)
     other.socket.close(0)
     assert one.hear(PeerDown, timeout=1) == PeerDown(other.serial, Reason.UNREACHABLE)
-    assert [effect for effect in broker.stored if isinstance(effect, Bury)] == [Bury(other.serial, Reason.UNREACHABLE)]
+    wait_until(lambda: Bury(other.serial, Reason.UNREACHABLE) in broker.stored, "burial")
     one.send([other.address, CALL])
     assert one.hear(Returned).reason is Reason.UNKNOWN
 

@@ -1,0 +1,468 @@
+"""The broker's decisions, one by one."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from actrzmq.core.broker import BrokerCore, BrokerLimits, Bury
+from actrzmq.core.expected import Remembered
+from actrzmq.core.registry import Node
+from actrzmq.errors import Status
+from actrzmq.identity import MAX_REALM, ActrId, ActrType, Serial, serial_of
+from actrzmq.wire.codec import encode_serial
+from actrzmq.wire.messages import (
+    PROTOCOL,
+    Changed,
+    Deregister,
+    Discover,
+    Drain,
+    Found,
+    FromBroker,
+    Introduce,
+    Lagging,
+    NotFound,
+    NotYet,
+    PeerBack,
+    PeerDown,
+    Reason,
+    Refused,
+    Register,
+    Registered,
+    Renew,
+    Renewed,
+    Rule,
+    Unknown,
+    Watch,
+    Watching,
+)
+
+ECHO, CLIENT = ActrType("acme", "Echo"), ActrType("acme", "Client")
+
+
+class World:
+    """A broker, the time, and what was said to whom."""
+
+    def __init__(self, limits: BrokerLimits | None = None) -> None:
+        self.dice = random.Random(1)
+        self.core = BrokerCore(limits or BrokerLimits(), 7, self.dice.randbytes, "relay")
+        self.now = 1_000
+        self.heard: dict[bytes, list[FromBroker]] = {}
+        self.probed: list[bytes] = []
+        self.broken: set[bytes] = set()
+        self._peers = itertools.count()
+
+    def flush(self) -> None:
+        while self.core.has_outgoing:
+            for peer, messages in self.core.outgoing():
+                if peer in self.broken:
+                    self.core.unreachable(peer, self.now)
+                    continue
+                self.heard.setdefault(peer, []).extend(messages)
+                if not messages:
+                    self.probed.append(peer)
+                has_registered = any(isinstance(message, Registered) for message in messages)
+                self.core.written(peer, 100, has_registered, self.now)
+
+    def wait(self, milliseconds: int) -> None:
+        for _ in range(milliseconds // 10):
+            self.now += 10
+            self.core.tick(self.now)
+            self.flush()
+
+    def say(self, peer: bytes, *envelopes: object) -> list[FromBroker]:
+        self.core.receive(peer, envelopes, self.now)  # type: ignore[arg-type]
+        self.flush()
+        return self.take(peer)
+
+    def take(self, peer: bytes) -> list[FromBroker]:
+        return self.heard.pop(peer, [])
+
+    def node(self, type: ActrType = ECHO, name: str = "echo", **fields: object) -> Member:
+        member = Member(self, type, name, fields)
+        assert isinstance(member.register()[0], Registered)
+        return member
+
+
+class Member:
+    """One node of a `World`."""
+
+    def __init__(self, world: World, type: ActrType, name: str, fields: dict[str, object]) -> None:
+        self.world = world
+        self.key = world.dice.randbytes(32)
+        self.serial = serial_of(self.key)
+        self.address = encode_serial(self.serial)
+        self.type, self.name, self.fields = type, name, fields
+        self.attempt = 0
+        self.peer = b""
+        self.session = 0
+        self.token = b""
+
+    def register(self, **fields: object) -> list[FromBroker]:
+        """On a new connection."""
+        self.attempt += 1
+        self.peer = b"peer-%d" % next(self.world._peers)
+        known = {"realm": 0, **self.fields, **fields}
+        realm = known.pop("realm")
+        heard = self.say(Register(self.attempt, PROTOCOL, self.key, realm, self.type, self.name, **known))  # type: ignore[arg-type]
+        if heard and isinstance(heard[0], Registered):
+            self.session, self.token = heard[0].session, heard[0].token
+        return heard
+
+    def say(self, *envelopes: object) -> list[FromBroker]:
+        return self.world.say(self.peer, *envelopes)
+
+    def renew(self, **fields: int) -> list[FromBroker]:
+        return self.say(Renew(self.session, 5, **fields))
+
+    def route(self, other: Member | Serial, size: int = 100) -> Node | Reason | None:
+        to = other.address if isinstance(other, Member) else encode_serial(other)
+        found = self.world.core.route(self.peer, to, size, self.world.now)
+        self.world.flush()
+        return found
+
+    def heard(self) -> list[FromBroker]:
+        return self.world.take(self.peer)
+
+    def break_connection(self) -> None:
+        self.world.broken.add(self.peer)
+
+    @property
+    def record(self) -> Node:
+        return next(node for node in self.world.core.nodes() if node.id.serial == self.serial)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+# registering
+
+
+def test_the_first_word_is_registered(world: World) -> None:
+    node = Member(world, ECHO, "echo", {})
+    (registered,) = node.register()
+    assert isinstance(registered, Registered)
+    assert (registered.attempt, registered.epoch, registered.relay) == (1, 7, "relay")
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"protocol": PROTOCOL + 1}, Status.FAILED_PRECONDITION),
+        ({"key": b"short"}, Status.INVALID_ARGUMENT),
+        ({"realm": MAX_REALM + 1}, Status.INVALID_ARGUMENT),
+    ],
+)
+def test_what_cannot_be_registered_is_refused_for_good(world: World, fields: dict[str, object], status: Status) -> None:
+    register = {"attempt": 1, "protocol": PROTOCOL, "key": bytes(32), "realm": 0, "type": ECHO, "name": "n", **fields}
+    (refused,) = world.say(b"peer", Register(**register))  # type: ignore[arg-type]
+    assert isinstance(refused, Refused)
+    assert (refused.status, refused.fatal) == (status, True)
+
+
+def test_a_repeated_register_is_answered_alike_and_an_old_attempt_not_at_all(world: World) -> None:
+    node = world.node()
+    node.register()
+    first = Register(1, PROTOCOL, node.key, 0, ECHO, "echo")
+    second = Register(2, PROTOCOL, node.key, 0, ECHO, "echo")
+    (again,) = node.say(second)
+    assert isinstance(again, Registered)
+    assert again.session == node.session
+    assert node.say(first) == []
+
+
+def test_one_connection_has_one_identity_at_a_time(world: World) -> None:
+    node, friend = world.node(), world.node(CLIENT)
+    friend.route(node)
+    node.heard()
+    friend.heard()
+    (registered, *_) = node.say(Register(1, PROTOCOL, bytes(32), 0, ECHO, "echo"))
+    assert isinstance(registered, Registered)
+    assert friend.heard() == [PeerDown(node.serial, Reason.FENCED)]
+
+
+def test_an_identity_keeps_its_realm_and_type(world: World) -> None:
+    node = world.node()
+    node.type = CLIENT
+    (refused,) = node.register()
+    assert isinstance(refused, Refused)
+
+
+def test_there_are_no_more_nodes_than_allowed() -> None:
+    world = World(BrokerLimits(nodes=1))
+    world.node()
+    (refused,) = Member(world, ECHO, "echo", {}).register()
+    assert isinstance(refused, Refused)
+    assert (refused.status, refused.fatal) == (Status.RESOURCE_EXHAUSTED, False)
+
+
+def test_a_stranger_is_told_so_once_a_turn(world: World) -> None:
+    for _ in range(100):
+        world.core.receive(b"stranger", [Renew(1, 1)], world.now)
+    world.flush()
+    assert world.take(b"stranger") == [Unknown()]
+
+
+# liveness
+
+
+def test_a_node_that_does_not_renew_is_down_after_a_lease(world: World) -> None:
+    node, friend = world.node(), world.node(CLIENT)
+    friend.route(node)
+    heard = []
+    for _ in range(11):
+        world.wait(1_000)
+        heard += friend.renew()
+    assert PeerDown(node.serial, Reason.LEASE) in heard
+    assert Bury(node.serial, Reason.LEASE) in world.core.store_effects
+
+
+def test_a_renewal_is_answered_with_the_brokers_time(world: World) -> None:
+    node = world.node()
+    assert node.renew() == [Renewed(node.session, 7, 5, world.now)]
+
+
+def test_a_renewal_of_an_old_session_is_dropped(world: World) -> None:
+    node = world.node()
+    assert node.say(Renew(node.session + 1, 5)) == []
+    assert world.core.counters["dropped.old_session"] == 1
+
+
+def test_a_node_that_nothing_is_written_to_is_probed(world: World) -> None:
+    node = world.node()
+    world.wait(290)
+    assert world.probed == []
+    world.wait(120)
+    assert world.probed == [node.peer]
+
+
+def test_a_lost_connection_is_down_600_ms_after_it_was_found_out(world: World) -> None:
+    node, friend = world.node(), world.node(CLIENT)
+    friend.route(node)
+    friend.heard()
+    node.break_connection()
+    world.core.suspect(world.now)
+    began = world.now
+    while not (heard := [said for said in friend.heard() if isinstance(said, PeerDown)]):
+        world.wait(10)
+    assert heard == [PeerDown(node.serial, Reason.UNREACHABLE)]
+    assert 600 <= world.now - began <= 650
+
+
+def test_a_flood_of_lost_connections_does_not_make_it_write_to_all_every_time(world: World) -> None:
+    world.node()
+    for _ in range(100):
+        world.core.suspect(world.now)
+        world.wait(10)
+    assert len(world.probed) <= 11
+
+
+def test_without_a_hint_a_lost_connection_is_found_out_within_400_ms(world: World) -> None:
+    node, friend = world.node(), world.node(CLIENT)
+    friend.route(node)
+    node.break_connection()
+    world.wait(400)
+    assert friend.route(node) is Reason.UNREACHABLE
+    world.wait(610)
+    assert friend.route(node) is Reason.UNKNOWN
+
+
+def test_a_node_that_is_back_in_time_is_the_same_and_its_peers_are_told(world: World) -> None:
+    node, friend = world.node(), world.node(CLIENT)
+    friend.route(node)
+    friend.heard()
+    node.break_connection()
+    world.wait(500)
+    node.register()
+    assert PeerBack(node.serial) in friend.heard()
+    world.wait(1_000)
+    node.renew()
+    assert isinstance(friend.route(node), Node)
+
+
+def test_a_broker_that_was_away_gives_that_time_back(world: World) -> None:
+    node = world.node()
+    broken = world.node()
+    broken.break_connection()
+    world.wait(400)
+    world.core.was_away(60_000)
+    world.now += 60_000
+    world.core.tick(world.now)
+    assert world.core.statistics()["nodes"] == 2
+    broken.register()
+    world.wait(9_000)
+    assert node.renew()
+
+
+def test_a_key_that_was_declared_down_is_refused_for_ever(world: World) -> None:
+    node = world.node()
+    node.say(Deregister(node.session))
+    (refused,) = node.register()
+    assert isinstance(refused, Refused)
+    assert (refused.status, refused.fatal) == (Status.ABORTED, False)
+
+
+def test_a_lagging_node_takes_no_new_work_and_is_down_past_the_stall_limit(world: World) -> None:
+    node, client = world.node(), world.node(CLIENT)
+    world.say(b"watchdog", Lagging(node.token, 2_500))
+    assert client.say(Discover(1, ECHO)) == [NotFound(1, 1)]
+    node.renew(lag=10)
+    assert isinstance(client.say(Discover(2, ECHO))[0], Found)
+    client.route(node)
+    client.heard()
+    world.say(b"watchdog", Lagging(node.token, 30_000))
+    assert PeerDown(node.serial, Reason.LAGGING) in client.heard()
+
+
+def test_a_report_with_a_token_of_nobody_is_dropped(world: World) -> None:
+    assert world.say(b"watchdog", Lagging(bytes(16), 60_000)) == []
+    assert world.core.counters["dropped.stranger"] == 1
+
+
+# routing
+
+
+def test_both_are_introduced_once_before_the_first_batch(world: World) -> None:
+    node, client = world.node(), world.node(CLIENT)
+    assert client.route(node) is node.record
+    assert node.heard() == [Introduce(client.record.id, True, True)]
+    assert client.heard() == [Introduce(node.record.id, True, True)]
+    client.route(node)
+    assert node.heard() == client.heard() == []
+
+
+def test_rules_bind_one_direction_and_a_pair_that_neither_allows_is_denied(world: World) -> None:
+    closed = world.node(rules=())
+    client = world.node(CLIENT)
+    assert isinstance(client.route(closed), Node)
+    assert client.heard() == [Introduce(closed.record.id, True, True)]
+    assert closed.heard() == [Introduce(client.record.id, False, False)]
+    other = world.node(CLIENT, rules=(Rule(True, (CLIENT,)),))
+    assert other.route(closed) is Reason.DENIED
+    assert world.node(CLIENT, realm=1).route(client) is Reason.DENIED
+
+
+def test_what_is_for_nobody_comes_back(world: World) -> None:
+    client = world.node(CLIENT)
+    assert client.route(Serial(99)) is Reason.UNKNOWN
+    assert world.core.route(client.peer, b"short", 1, world.now) is Reason.UNKNOWN
+    assert world.core.route(b"stranger", client.address, 1, world.now) is None
+
+
+def test_a_backlog_is_bounded_and_freed_by_what_was_received() -> None:
+    world = World(BrokerLimits(backlog=10_000))
+    node, client = world.node(), world.node(CLIENT)
+    while isinstance(client.route(node, 1_000), Node):
+        pass
+    sent = node.record.sent_bytes
+    assert 8_000 < sent <= 10_000
+    node.renew(received=sent)
+    assert isinstance(client.route(node, 1_000), Node)
+    node.renew(received=1 << 62)
+    assert node.record.received_bytes <= node.record.sent_bytes
+
+
+def test_what_could_not_be_written_does_not_count(world: World) -> None:
+    node, client = world.node(), world.node(CLIENT)
+    client.route(node)
+    before = node.record.sent_bytes
+    client.route(node, 500)
+    world.core.congested(node.record, 500)
+    assert node.record.sent_bytes == before
+
+
+def test_relayed_frames_have_a_budget_of_their_own() -> None:
+    world = World(BrokerLimits(backlog=1_000, relayed=5_000))
+    node, client = world.node(stream_memory=1 << 40), world.node(CLIENT)
+    assert world.core.relay(client.token, node.address, 100) is None
+    client.route(node)
+    count = 0
+    while world.core.relay(client.token, node.address, 936) is node.record:
+        count += 1
+    assert count == 6
+    assert world.core.over_budget == {node.serial: node.record}
+    node.renew(relayed=3_000)
+    assert world.core.relay(client.token, node.address, 936) is node.record
+    assert world.core.relay(bytes(16), node.address, 1) is None
+
+
+# finding and watching
+
+
+def test_discovery_answers_by_type_and_by_name(world: World) -> None:
+    one, two, client = world.node(), world.node(), world.node(CLIENT, visible=False)
+    (found,) = client.say(Discover(1, ECHO, all=True))
+    assert isinstance(found, Found)
+    assert {instance.id.serial for instance in found.instances} == {one.serial, two.serial}
+    (found,) = client.say(Discover(2, None, "echo"))
+    assert isinstance(found, Found)
+    assert len(found.instances) == 1
+    assert client.say(Discover(3, CLIENT)) == [NotFound(3)]
+
+
+def test_a_burst_of_discoveries_spreads_by_load(world: World) -> None:
+    nodes = [world.node() for _ in range(4)]
+    nodes[0].renew(load=1_000)
+    client = world.node(CLIENT)
+    picked = [client.say(Discover(at, ECHO))[0].instances[0].id.serial for at in range(300)]  # type: ignore[union-attr]
+    counts = [picked.count(node.serial) for node in nodes]
+    assert counts[0] == 0
+    assert min(counts[1:]) > 80
+
+
+def test_a_watch_tells_of_every_change_in_order(world: World) -> None:
+    client = world.node(CLIENT)
+    assert client.say(Watch(1, ECHO)) == [Watching(1, 0, ())]
+    node = world.node()
+    node.say(Drain(node.session))
+    other = world.node()
+    node.say(Deregister(node.session))
+    changes = [change for change in client.heard() if isinstance(change, Changed)]
+    assert [change.version for change in changes] == [1, 2, 3, 4]
+    assert [(change.instance.id.serial, change.reason) for change in changes] == [
+        (node.serial, None),
+        (node.serial, Reason.DRAINING),
+        (other.serial, None),
+        (node.serial, Reason.DEREGISTERED),
+    ]
+
+
+def test_a_watch_said_again_replaces_the_one_before(world: World) -> None:
+    client = world.node(CLIENT)
+    client.say(Watch(1, ECHO))
+    client.say(Watch(1, None, "other"))
+    world.node()
+    assert client.heard() == []
+    client.say(Deregister(client.session))
+    world.node()
+    assert world.core.statistics()["watches"] == 0
+
+
+def test_watches_are_bounded() -> None:
+    world = World(BrokerLimits(watches=2))
+    client = world.node(CLIENT)
+    assert [len(client.say(Watch(query, ECHO))) for query in range(3)] == [1, 1, 0]
+
+
+# after a restart of the broker
+
+
+def test_expected_nodes_are_not_yet_there_and_then_down() -> None:
+    world = World()
+    lost = ActrId(Serial(5), 0, ECHO)
+    world.core.expect([Remembered(lost, "echo")], [Serial(6)], world.now)
+    client = world.node(CLIENT)
+    assert client.route(lost.serial) is Reason.NOT_YET
+    assert client.say(Discover(1, ECHO)) == [NotYet(1)]
+    assert client.route(Serial(6)) is Reason.UNKNOWN
+    heard = []
+    for _ in range(11):
+        world.wait(1_000)
+        heard += client.renew()
+    assert PeerDown(lost.serial, Reason.LEASE) in heard
+    assert client.route(lost.serial) is Reason.UNKNOWN
+    assert client.say(Discover(2, ECHO)) == [NotFound(2)]
