@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from actrzmq.core.execution import Execution
 from actrzmq.core.failures import error_from, failure_of
-from actrzmq.errors import ActrConfigError, ActrDecodeError, ActrOverloaded, ActrRuntimeError, Status
+from actrzmq.errors import ActrConfigError, ActrDecodeError, ActrOverloaded, ActrRuntimeError, ActrTimeoutError, Status
 from actrzmq.net.clock import boottime_ms
 from actrzmq.runtime.context import Context
 from actrzmq.runtime.limits import check_body, shown
@@ -88,7 +88,7 @@ class Dispatch:
     def _ended(self, execution: Execution, target: Target, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if task.cancelled():  # before its first step, so that nothing in it could say so
-            self._engine.finish(execution, _cancelled(target.route))
+            self._engine.finish(execution, _cancelled(execution))
 
     async def _run(self, execution: Execution, target: Target, request: Message) -> None:
         context = Context(self._engine, execution)
@@ -97,7 +97,7 @@ class Dispatch:
             response = await target.method(request, context)
             outcome = self._encode(response, target.route)
         except asyncio.CancelledError:
-            outcome = _cancelled(target.route)
+            outcome = _cancelled(execution)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, SystemExit too, is its answer
             outcome = self._failed(error, target, context)
         self._engine.finish(execution, outcome)
@@ -127,7 +127,7 @@ class Dispatch:
 
     def _returned(self, execution: Execution, target: Target) -> None:
         self._abandoned -= 1
-        self._engine.finish(execution, _cancelled(target.route))
+        self._engine.finish(execution, _cancelled(execution))
 
     def _threaded(self, returned: object, target: Target, context: Context) -> Outcome:
         if isinstance(returned, BaseException):
@@ -203,7 +203,7 @@ def _decode(execution: Execution, route: Route) -> Message:
 def _run_blocking(execution: Execution, target: Target, request: Message, context: Context) -> object:
     """The result of the handler, or the exception that it raised: a SystemExit must not end the thread's work."""
     if execution.deadline <= boottime_ms():
-        return _cancelled(target.route)
+        return _cancelled(execution)
     try:
         return target.method(request, context)
     except BaseException as error:  # noqa: BLE001 - it is logged and answered by whoever asked for it
@@ -219,5 +219,8 @@ async def _caught(awaitable: Awaitable[object]) -> object:
         return error
 
 
-def _cancelled(route: Route) -> ActrRuntimeError:
-    return ActrRuntimeError(f"{route.route_key} was cancelled", code=Status.CANCELLED, may_have_run=True)
+def _cancelled(execution: Execution) -> ActrRuntimeError:
+    route_key = execution.request.route
+    if execution.deadline <= boottime_ms():  # the caller is about to find that out for itself
+        return ActrTimeoutError(f"{route_key}: it was cancelled at its deadline", may_have_run=True)
+    return ActrRuntimeError(f"{route_key} was cancelled", code=Status.CANCELLED, may_have_run=True)

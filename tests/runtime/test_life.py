@@ -28,7 +28,7 @@ from actrzmq import (
     service,
 )
 from tests.net.peers import Broker
-from tests.runtime.harness import RUN, SERVER, Script, World, ask, spawn, to, until
+from tests.runtime.harness import RUN, SERVER, Script, World, ask, broker_again, spawn, to, until
 
 
 class Hooked(Script):
@@ -414,7 +414,7 @@ async def test_a_node_waits_for_a_broker_that_comes_later(tmp_path: Path, monkey
     starting = asyncio.create_task(world.start("Node", Script()))
     await asyncio.sleep(0.1)
     assert not starting.done()
-    with Broker(listen=endpoint):
+    with broker_again(endpoint):
         node = await starting
         assert await ask(node, to(node), "x") == "x"
         await world.close()
@@ -429,7 +429,7 @@ async def test_a_node_that_a_restarted_broker_refuses_stops_and_says_why(
         ref = await world.start("Node", hooked)
         serving = asyncio.create_task(ref.wait_for_ctrl_c_and_shutdown())
     monkeypatch.setattr("actrzmq.core.broker.PROTOCOL", 99)
-    with Broker(listen=broker.endpoint), pytest.raises(ActrConfigError, match=r"refuses this node.*protocol"):
+    with broker_again(broker.endpoint), pytest.raises(ActrConfigError, match=r"refuses this node.*protocol"):
         await serving
     assert hooked.heard == ["start", "ready", "stop"]
 
