@@ -73,6 +73,7 @@ class BrokerLoop:
         self._is_stopping = False
         self._wants_statistics = False
         self._now = boottime_ms()
+        self._deadline: int | None = None
         self._complained_at = -COMPLAIN_EVERY
         self._sources: _Ready = [
             (source, zmq.POLLIN) for source in (self._router, self._pull, self._monitor, self._wakened.fileno())
@@ -171,7 +172,7 @@ class BrokerLoop:
                 self._wakened.recv(4096)
             else:
                 self._relay.flush(source)
-        deadline = self._core.next_deadline()
+        deadline = self._deadline
         if deadline is not None and deadline <= now and (not has_more or deadline + LATE <= now):
             self._core.tick(now)
         self._switch.flush(now)
@@ -184,9 +185,10 @@ class BrokerLoop:
 
     def _wait(self) -> _Ready:
         """Wait until something is ready, or until the core's next deadline; returns what is."""
-        deadline = self._core.next_deadline()
+        deadline = self._deadline = self._core.next_deadline()
         timeout = -1 if deadline is None else max(0, deadline - self._now)
-        ready = cast("_Ready", zmq_poll([*self._sources, *self._relay.waiting], timeout))
+        sources = self._sources + self._relay.waiting if self._relay.has_waiting else self._sources
+        ready = cast("_Ready", zmq_poll(sources, timeout))
         now = boottime_ms()
         late = now - self._now - timeout
         if timeout >= 0 and late > AWAY:

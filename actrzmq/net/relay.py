@@ -50,7 +50,12 @@ class Relay:
         self.counters: Counter[str] = Counter()
 
     @property
-    def waiting(self) -> list[tuple[zmq.Socket[bytes], int]]:
+    def has_waiting(self) -> bool:
+        """Is there any?"""
+        return bool(self._waiting)
+
+    @property
+    def waiting(self) -> list[tuple[zmq.Socket[bytes] | int, int]]:
         """Sockets for which something waits, to be polled."""
         return [(socket, zmq.POLLOUT) for socket in self._waiting]
 
