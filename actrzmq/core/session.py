@@ -483,8 +483,12 @@ class Session:
         for peer in list(self._peers.values()):
             if not peer.is_busy and peer.connection != self._connection and peer is not self._me:
                 self._has_forgotten = True
-                del self._peers[peer.serial]
-                self._calling.settling.pop(peer, None)
+                self._forget(peer)
+
+    def _forget(self, peer: Peer) -> None:
+        del self._peers[peer.serial]
+        self._dirty.pop(peer, None)
+        self._calling.settling.pop(peer, None)
 
     # peers
 
@@ -537,13 +541,10 @@ class Session:
         if len(self._dead) > self.limits.dead:
             del self._dead[next(iter(self._dead))]
         peer = self._peers.get(serial)
-        if peer is not None and peer is not self._me:
-            self._peer_gone(peer, reason, now)
-
-    def _peer_gone(self, peer: Peer, reason: Reason, now: int) -> None:
-        del self._peers[peer.serial]
-        self.turn.gone.add(peer.serial)
-        self._dirty.pop(peer, None)
+        if peer is None or peer is self._me:
+            return
+        self._forget(peer)
+        self.turn.gone.add(serial)
         self._calling.fail_all(
             peer,
             lambda call: error_for(reason, peer.name, call.call.route, may_have_run=call.sent > 0),
@@ -575,10 +576,10 @@ class Session:
                 self.streams.returned(peer, envelope.open, returned.reason)
             if is_congested:
                 self._undelivered.add(peer, envelope, now)
-        if returned.reason is Reason.UNKNOWN:
-            self._peer_gone(peer, Reason.UNKNOWN, now)
-        else:
+        if is_congested:
             peer.calls.settled.extend(batch.settled)
+        elif peer.id is None and not peer.is_busy:
+            self._forget(peer)  # it never was, as far as we know
 
     def _deliver_again(self, peer: Peer, envelope: SaidOnce, now: int) -> None:
         """Say it again if it is still true."""

@@ -148,6 +148,33 @@ def test_a_node_that_was_asked_for_too_early_is_talked_to_once_it_is_there() -> 
     assert pair.wait(3).body == b""
 
 
+def test_a_call_that_came_too_early_does_not_end_the_next_one() -> None:
+    pair = calls.Pair(takes=500)
+    pair.world.broker.stop()
+    pair.world.delay = (30, 30)
+    pair.call(b"early", to=Serial(4711))
+    pair.world.run(10)
+    late = pair.world.node("late", "Late")
+    late.handlers[calls.ECHO] = pair.echo
+    pair.call(b"early", to=late.id.serial)
+    pair.world.run(10)
+    pair.call(b"in time", to=late.id.serial)
+    pair.world.broker.resume()
+    pair.wait(3)
+    assert calls.bodies(pair.outcomes)
+    pair.assert_at_rest()
+    assert late.session.statistics()["replies.kept"] == 0
+
+
+def test_asking_in_vain_again_and_again_leaves_nothing() -> None:
+    pair = calls.Pair()
+    for number in range(300):
+        pair.call(to=Serial(4711 + number % 2))
+        pair.world.run(10)
+    pair.assert_at_rest()
+    assert pair.caller.session.statistics()["peers"] == 1  # itself
+
+
 def test_nodes_go_on_with_what_is_open_though_the_brokers_store_was_lost() -> None:
     pair = calls.Pair(takes=2_000)
     pair.call(b"open", timeout=20_000)
