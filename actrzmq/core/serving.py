@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from actrzmq.core.deadlines import Deadlines
 from actrzmq.core.execution import Execution, State
+from actrzmq.core.failures import failure_bytes
 from actrzmq.errors import ActrOverloaded, ActrPermissionDenied, ActrRuntimeError, ActrTransportError, ActrUnknownRoute
 from actrzmq.identity import Serial
 from actrzmq.wire.messages import Reply
@@ -101,6 +102,7 @@ class Serving:
                 execution.state = State.DONE
                 continue
             execution.state = State.RUNNING
+            execution.is_extra = not self._has_free_slot  # one that may go beyond the limit, but need not, does not
             self._running.add(execution)
             self._extra += execution.is_extra
             started.append(execution)
@@ -119,7 +121,7 @@ class Serving:
             return False
         execution.reply = reply
         self._kept[execution] = None
-        self._kept_bytes += len(reply.body)
+        self._kept_bytes += _size(reply)
         while self._kept_bytes > self._limits.kept_bytes:
             self._let_go(next(iter(self._kept)))
             self.counters["replies.let_go"] += 1
@@ -168,12 +170,13 @@ class Serving:
         self._queued -= 1
         self._queued_bytes -= execution.size
 
+    @property
+    def _has_free_slot(self) -> bool:
+        return len(self._running) - self._extra < self._limits.concurrency
+
     def _has_slot(self, execution: Execution) -> bool:
-        ordinary = len(self._running) - self._extra
-        if ordinary < self._limits.concurrency:
-            return True
         # A chain is what the caller says it is: believed as far as chains that go through this node can be long.
-        return execution.is_extra and self._extra < MAX_CHAIN * ordinary
+        return self._has_free_slot or (execution.is_extra and self._extra < MAX_CHAIN * self._limits.concurrency)
 
     def _sweep(self) -> None:
         """Cancelled ones stay in the queue until their turn; sweep them out before they are the most of it."""
@@ -185,5 +188,9 @@ class Serving:
         if execution in self._kept:
             del self._kept[execution]
             if execution.reply is not None:
-                self._kept_bytes -= len(execution.reply.body)
+                self._kept_bytes -= _size(execution.reply)
                 execution.reply = None
+
+
+def _size(reply: Reply) -> int:
+    return len(reply.body) + failure_bytes(reply.failure)
