@@ -317,7 +317,7 @@ class Session:
                 if self.registration.life is not Life.REGISTERING:  # else a Register is on its way
                     self.connected(now)
             case Introduce():
-                self._introduced(envelope)
+                self._introduced(envelope, now)
             case PeerDown(serial=serial, reason=reason):
                 self._peer_down(serial, reason, now)
             case PeerBack(serial=serial):
@@ -507,16 +507,19 @@ class Session:
             raise error_for(Reason.UNKNOWN, f"node {to:x}", what, may_have_run=False)
         return self._peer(to)
 
-    def _introduced(self, introduce: Introduce) -> None:
+    def _introduced(self, introduce: Introduce, now: int) -> None:
         serial = introduce.id.serial
         if serial in self._dead:
             self.counters["dropped.introduced_dead"] += 1
             return
         if serial == self.serial:
             return
+        is_new = serial not in self._peers
         peer = self._peer(serial)
         peer.id, peer.may_call, peer.may_stream = introduce.id, introduce.may_call, introduce.may_stream
         peer.connection = self._connection
+        if is_new and peer.has_asked:
+            self._list_what_is_open(peer, now)  # we may have forgotten it, and it not us
 
     def _peer_back(self, serial: Serial, now: int) -> None:
         peer = self._peers.get(serial)

@@ -46,6 +46,18 @@ def test_settled_ids_that_a_broker_crash_swallowed_are_told_after_it() -> None:
     pair.assert_at_rest()
 
 
+def test_settled_ids_are_told_though_a_reset_swallows_the_reminder_too() -> None:
+    pair = calls.Pair()
+    pair.call()
+    pair.wait()
+    pair.world.delay = (50, 50)
+    pair.world.broker.kill()
+    pair.world.broker.start()
+    pair.world.run(175)  # the callee has named its caller, which is being told
+    pair.caller.reset()
+    pair.assert_at_rest()
+
+
 def test_a_call_cancelled_while_the_broker_is_away_is_cancelled_when_it_is_back() -> None:
     pair = calls.Pair(takes=60_000)
     call = pair.call(timeout=60_000)
