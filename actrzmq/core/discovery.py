@@ -185,8 +185,9 @@ class Discovery:
             ask = self._asks.get(query)
             if ask is None:
                 continue
-            if not ask.is_waiting and now < ask.deadline:
-                self._deadlines.add(query, ask.deadline)  # the broker has not answered yet: that is another matter
+            until = ask.wait_until if ask.is_waiting else ask.deadline
+            if now < until:
+                self._deadlines.add(query, until)  # the broker has not answered yet, or has asked for patience
                 continue
             del self._asks[query]
             error = _nobody(ask.ask, 0) if ask.is_waiting else _no_answer()

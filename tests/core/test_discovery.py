@@ -1,0 +1,196 @@
+"""The asker's half of discovery: questions, and topics watched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actrzmq.core.discovery import ANSWER_WITHIN, Change, Discovery, Watched
+from actrzmq.core.turn import Turn
+from actrzmq.errors import ActrNotFound, ActrTransportError
+from actrzmq.identity import ActrId, ActrType, Serial
+from actrzmq.wire.messages import Changed, Discover, Found, Instance, NotFound, NotYet, Reason, Unwatch, Watch, Watching
+
+ECHO = ActrType("acme", "Echo")
+LEASE = 10_000
+
+
+def instance(number: int) -> Instance:
+    return Instance(ActrId(Serial(number), 0, ECHO))
+
+
+class Asker:
+    """A `Discovery`, and what it tells its shell."""
+
+    def __init__(self) -> None:
+        self.discovery = Discovery()
+        self.turn = Turn()
+
+    def ask(self, timeout: int = 0, now: int = 0) -> int:
+        query, ask = self.discovery.discover(ECHO, "", all=False, timeout=timeout, waiter="asker", now=now)
+        assert ask == Discover(query, ECHO, "", False)
+        return query
+
+    def hear(self, answer: Found | NotFound | NotYet, now: int = 0) -> list[Any]:
+        return self.discovery.answered(answer, LEASE, self.turn, now)
+
+    def watch(self, *instances: Instance) -> Watched:
+        watched, ask = self.discovery.watch(ECHO, "", "watcher")
+        assert ask == Watch(watched.query, ECHO, "")
+        self.discovery.snapshot(Watching(watched.query, 0, instances), self.turn)
+        self.turn = Turn()
+        return watched
+
+    def change(self, watched: Watched, version: int, number: int, reason: Reason | None = None) -> list[Any]:
+        return self.discovery.changed(Changed(watched.query, version, instance(number), reason), self.turn)
+
+    @property
+    def outcomes(self) -> list[Any]:
+        return [outcome for _, outcome in self.turn.resolve]
+
+
+def test_what_was_found_ends_the_question() -> None:
+    asker = Asker()
+    query = asker.ask()
+    assert asker.hear(Found(query, (instance(1),))) == []
+    assert asker.outcomes == [(instance(1),)]
+    assert asker.hear(Found(query, (instance(2),))) == []
+    assert len(asker.outcomes) == 1
+
+
+@pytest.mark.parametrize(("hidden", "words"), [(0, "is its process running"), (2, "2 are stopping")])
+def test_who_does_not_wait_is_told_at_once_that_there_is_nobody(hidden: int, words: str) -> None:
+    asker = Asker()
+    asker.hear(NotFound(asker.ask(), hidden))
+    (error,) = asker.outcomes
+    assert isinstance(error, ActrNotFound)
+    assert words in str(error)
+
+
+def test_who_waits_watches_until_the_first_instance_is_up() -> None:
+    asker = Asker()
+    query = asker.ask(timeout=5_000)
+    assert asker.hear(NotFound(query)) == [Watch(query, ECHO, "")]
+    assert asker.discovery.snapshot(Watching(query, 0, ()), asker.turn) == []
+    assert asker.outcomes == []
+    said = asker.discovery.changed(Changed(query, 1, instance(3)), asker.turn)
+    assert said == [Unwatch(query)]
+    assert asker.outcomes == [(instance(3),)]
+
+
+def test_who_waits_and_finds_somebody_in_the_snapshot_is_done() -> None:
+    asker = Asker()
+    query = asker.ask(timeout=5_000)
+    asker.hear(NotFound(query))
+    assert asker.discovery.snapshot(Watching(query, 0, (instance(4),)), asker.turn) == [Unwatch(query)]
+    assert asker.outcomes == [(instance(4),)]
+
+
+def test_who_waits_in_vain_is_told_when_the_time_is_up() -> None:
+    asker = Asker()
+    query = asker.ask(timeout=500)
+    asker.hear(NotFound(query))
+    assert asker.discovery.tick(asker.turn, 490) == []
+    assert asker.discovery.tick(asker.turn, 520) == [Unwatch(query)]
+    assert isinstance(asker.outcomes[0], ActrNotFound)
+
+
+def test_nobody_yet_is_waited_for_one_lease_even_by_who_would_not_wait() -> None:
+    asker = Asker()
+    query = asker.ask(timeout=0)
+    assert asker.hear(NotYet(query)) == [Watch(query, ECHO, "")]
+    assert asker.discovery.tick(asker.turn, LEASE - 1) == []
+    assert asker.outcomes == []
+    asker.discovery.tick(asker.turn, LEASE + 20)
+    assert isinstance(asker.outcomes[0], ActrNotFound)
+
+
+def test_a_broker_that_does_not_answer_ends_the_question_in_words() -> None:
+    asker = Asker()
+    asker.ask(timeout=500)
+    asker.discovery.tick(asker.turn, 600)
+    assert asker.outcomes == []
+    asker.discovery.tick(asker.turn, 500 + ANSWER_WITHIN + 20)
+    assert isinstance(asker.outcomes[0], ActrTransportError)
+
+
+def test_a_question_that_was_cancelled_is_answered_to_nobody() -> None:
+    asker = Asker()
+    query = asker.ask(timeout=500)
+    assert asker.discovery.cancel(query) == []
+    waiting = asker.ask(timeout=500)
+    asker.hear(NotFound(waiting))
+    assert asker.discovery.cancel(waiting) == [Unwatch(waiting)]
+    asker.hear(Found(query, (instance(1),)))
+    assert asker.outcomes == []
+
+
+def test_open_questions_and_watches_are_said_again_after_a_registration() -> None:
+    asker = Asker()
+    query = asker.ask(timeout=500)
+    asker.hear(NotFound(query))
+    watched = asker.watch()
+    assert list(asker.discovery.again()) == [Discover(query, ECHO, "", False), watched.watch]
+
+
+def test_a_watch_tells_of_what_comes_and_goes() -> None:
+    asker = Asker()
+    watched = asker.watch(instance(1))
+    asker.change(watched, 1, 2)
+    asker.change(watched, 2, 1, Reason.LEASE)
+    assert asker.outcomes == [Change(instance(2).id, True), Change(instance(1).id, False, "LEASE")]
+    assert set(watched.instances) == {2}
+
+
+def test_a_change_that_is_known_already_is_no_news() -> None:
+    asker = Asker()
+    watched = asker.watch(instance(1))
+    asker.change(watched, 1, 1)
+    asker.change(watched, 2, 9, Reason.LEASE)
+    assert asker.outcomes == []
+
+
+def test_a_gap_asks_for_a_new_snapshot_and_believes_nothing_until_then() -> None:
+    asker = Asker()
+    watched = asker.watch(instance(1))
+    assert asker.change(watched, 2, 2) == [watched.watch]
+    assert asker.change(watched, 3, 3) == []
+    assert asker.outcomes == []
+    assert set(watched.instances) == {1}
+
+
+def test_a_new_snapshot_tells_what_has_changed_since_the_old_one() -> None:
+    asker = Asker()
+    watched = asker.watch(instance(1), instance(2))
+    asker.change(watched, 5, 3)
+    asker.discovery.snapshot(Watching(watched.query, 7, (instance(2), instance(3))), asker.turn)
+    assert asker.outcomes == [Change(instance(1).id, False, "UNKNOWN"), Change(instance(3).id, True)]
+    asker.change(watched, 8, 4)
+    assert set(watched.instances) == {2, 3, 4}
+
+
+def test_changes_of_an_old_connection_do_not_count_after_a_registration() -> None:
+    asker = Asker()
+    watched = asker.watch()
+    list(asker.discovery.again())
+    assert asker.change(watched, 1, 1) == []
+    assert watched.instances == {}
+
+
+def test_a_watch_that_ended_is_ended_at_the_broker_too() -> None:
+    asker = Asker()
+    watched = asker.watch()
+    assert asker.discovery.unwatch(watched) == [Unwatch(watched.query)]
+    assert asker.discovery.unwatch(watched) == []
+    assert asker.discovery.snapshot(Watching(watched.query, 1, ()), asker.turn) == [Unwatch(watched.query)]
+    assert asker.change(watched, 2, 1) == []
+
+
+def test_a_node_that_stops_ends_every_question() -> None:
+    asker = Asker()
+    asker.ask(timeout=500)
+    asker.discovery.fail_all(ActrTransportError("stopped"), asker.turn)
+    assert isinstance(asker.outcomes[0], ActrTransportError)
+    asker.discovery.tick(asker.turn, 100_000)
+    assert len(asker.outcomes) == 1
