@@ -105,7 +105,7 @@ def _limits(table: Table) -> BrokerLimits:
     table.only("body_bytes", "nodes", "backlog_bytes")
     default = BrokerLimits()
     return BrokerLimits(
-        body_bytes=table.number("body_bytes", default.body_bytes, 1024, GIB),
+        body_bytes=table.number("body_bytes", default.body_bytes, 1024, 64 * 1024 * 1024),
         nodes=table.number("nodes", default.nodes, 1, 1_000_000),
         backlog_bytes=table.number("backlog_bytes", default.backlog_bytes, 64 * 1024, 16 * GIB),
     )

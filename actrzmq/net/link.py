@@ -36,15 +36,25 @@ class Link:
         self._unsent: deque[list[bytes]] = deque()
         self.counters: Counter[str] = Counter()
         self.body_limit = BODY_BYTES
+        self._endpoint = url
 
     def open(self) -> None:
         """Begin to connect; libzmq goes on trying."""
         self._loop.add_reader(self._socket.FD, self._stirred)
         self._loop.add_reader(self._monitor.FD, self._told)
-        sockets.connect(self._socket, candidates(self._url)[0])
+        self._endpoint = candidates(self._url)[0]
+        sockets.connect(self._socket, self._endpoint)
         # A descriptor tells only of what comes after one has looked in vain.
         self._has_input = self._has_news = True
         self._wake()
+
+    def look_elsewhere(self) -> None:
+        """While there is no broker: it may come back at another of its endpoints than the one it was found at."""
+        best = candidates(self._url)[0]
+        if best != self._endpoint:
+            self._socket.disconnect(self._endpoint)
+            self._endpoint = best
+            sockets.connect(self._socket, best)
 
     def close(self, linger_ms: int) -> None:
         """Close, giving what was said last up to `linger_ms` to leave."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from actrzmq.core.registration import Life
 from actrzmq.core.session import Session
 from actrzmq.core.turn import News, Turn
 from actrzmq.net.clock import boottime_ms
@@ -66,6 +67,8 @@ class Shell:
             now = boottime_ms()
             self._watchdog.turned(now)
             self._session.registration.lag = max(0, now - due) if due else 0
+            if self._session.registration.life is Life.OFFLINE:
+                self.link.look_elsewhere()
             self._loop.call_later(HEARTBEAT / 1000, self._heartbeat, now + HEARTBEAT)
 
     def _readable(self) -> None:

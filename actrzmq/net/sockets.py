@@ -27,7 +27,7 @@ INTAKE = 1_000
 RELAYED = 2_000_000
 """Messages in the pipe to a receiver of relayed frames: more than its budget has room for."""
 SLACK_BYTES = 64 * 1024
-LONGEST_BODY = 1 << 30
+LONGEST_BODY = 64 * 1024 * 1024
 """What `limits.body_bytes` of a broker may be set to, at most."""
 
 CLIENT_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
@@ -79,7 +79,7 @@ def push(high_water_mark: int = FUSE) -> zmq.Socket[bytes]:
     return socket
 
 
-def pull(body_limit: int = BODY_BYTES) -> tuple[zmq.Socket[bytes], str]:
+def pull(body_limit: int = LONGEST_BODY) -> tuple[zmq.Socket[bytes], str]:
     """A node's socket for stream messages, bound to a free loopback port, and its endpoint."""
     socket = _listener(zmq.PULL, body_limit)
     socket.setsockopt(zmq.RCVHWM, FUSE)

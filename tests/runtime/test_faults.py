@@ -53,12 +53,12 @@ class BrokerProcess:
         self.endpoint = ""
         self._process: subprocess.Popen[str]
 
-    def start(self) -> None:
+    def start(self, **variables: str) -> None:
         arguments = ["--listen", self._listen, "--store", str(self._folder / "broker.db")]
         self._process = subprocess.Popen(
             [sys.executable, "-c", BROKER, *arguments],
             cwd=self._folder,
-            env=environment(XDG_STATE_HOME=str(self._folder)),
+            env=environment(XDG_STATE_HOME=str(self._folder), **variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -227,3 +227,19 @@ async def test_nodes_of_another_realm_are_not_found(world: World) -> None:
     await world.start("Server", Script(), more="[system.deployment]\nrealm_id = 7")
     with pytest.raises(ActrNotFound):
         await client.discover(SERVER)
+
+
+async def test_a_broker_that_comes_back_without_its_unix_socket_is_found_at_its_port(
+    broker_process: BrokerProcess, tmp_path: Path
+) -> None:
+    world = World(broker_process.endpoint, tmp_path)
+    node = await world.start("Server", Script())
+    try:
+        assert node._engine.shell.link._endpoint.startswith("ipc://")
+        broker_process.kill()
+        await asyncio.to_thread(broker_process.start, XDG_RUNTIME_DIR=str(tmp_path))
+        assert await ask(node, to(node), "well") == "well"
+        await until(lambda: node._engine.session.is_online, "registered again", timeout_s=10)
+        assert node._engine.shell.link._endpoint == broker_process.endpoint
+    finally:
+        await node.shutdown()

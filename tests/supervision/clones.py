@@ -125,7 +125,7 @@ class Clone:
 
 def environment(**variables: str) -> dict[str, str]:
     """An environment in which actrzmq can be imported and no Python environment is active."""
-    kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR") if name in os.environ}
     return {**kept, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY), **variables}
 
 
