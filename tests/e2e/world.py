@@ -20,7 +20,9 @@ STOP_S = 15.0
 
 def environment(**variables: str) -> dict[str, str]:
     """An environment in which actrzmq can be imported, without settings of whoever runs the tests."""
-    kept = {name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR", "XDG_RUNTIME_DIR") if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR", "XDG_RUNTIME_DIR") if name in os.environ
+    }
     return {**kept, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", **variables}
 
 

@@ -154,7 +154,9 @@ async def until(condition: Callable[[], object], what: str, timeout_s: float = 5
 
 def environment(**variables: str) -> dict[str, str]:
     """An environment in which actrzmq can be imported, without settings of whoever runs the tests."""
-    kept = {name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR", "XDG_RUNTIME_DIR") if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR", "XDG_RUNTIME_DIR") if name in os.environ
+    }
     parent = str(os.getpid())  # so that nothing outlives tests that are killed
     return {**kept, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", "ACTRZMQ_PARENT": parent, **variables}
 
