@@ -7,7 +7,7 @@ silent gets no new ones either: they are kept back, and fail as unsent when the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import structs
@@ -168,6 +168,11 @@ class Calling:
         ]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
+    def tell_again(self, peer: Peer, settled: Iterable[CallId], now: int) -> None:
+        """The batch that told `peer` of these came back: tell it later."""
+        peer.calls.settled.extend(settled)
+        self._settle_soon(peer, now)
+
     def let_settled_ride(self, peer: Peer, now: int) -> None:
         """Put the settled ids into the batch that goes to `peer` now."""
         self._stop_waiting(peer)
@@ -184,10 +189,13 @@ class Calling:
         if peer.calls.settle(call.call.id) is None:
             return False
         self._deadlines.remove(call, call.deadline)
+        self._settle_soon(peer, now)
+        return True
+
+    def _settle_soon(self, peer: Peer, now: int) -> None:
         if peer.settle_by is None and peer.calls.settled:
             peer.settle_by = now + SETTLE_AFTER
             self.settling[peer] = None
-        return True
 
     def _send_again(self, call: OpenCall, now: int) -> None:
         if call.deadline <= now:

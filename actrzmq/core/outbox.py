@@ -9,6 +9,8 @@ from actrzmq.wire.messages import Between, Call, CallId, Reply, Tell, ToBroker
 
 ENVELOPE_BYTES = 48
 """What an envelope takes beside its body and names; a guess that errs on the safe side."""
+BODIES_BYTES = 1024 * 1024
+"""A batch is closed when its large bodies have so many bytes: one message must not fill what may wait for a node."""
 
 
 class Parcel(Struct):
@@ -23,12 +25,16 @@ class Parcel(Struct):
     large: list[int] = []
     bodies: list[bytes] = []
     size: int = 0
+    body_bytes: int = 0
 
     @property
     def is_full(self) -> bool:
         """Must the next envelope go into another one?"""
         return (
-            len(self.envelopes) >= BATCH_ENVELOPES or self.size >= BATCH_BYTES or len(self.bodies) >= LARGE_PER_MESSAGE
+            len(self.envelopes) >= BATCH_ENVELOPES
+            or self.size >= BATCH_BYTES
+            or len(self.bodies) >= LARGE_PER_MESSAGE
+            or self.body_bytes >= BODIES_BYTES
         )
 
 
@@ -44,6 +50,7 @@ class Outbox:
         if size >= LARGE_BYTES and isinstance(envelope, Call | Reply | Tell) and len(envelope.body) >= LARGE_BYTES:
             parcel.large.append(len(parcel.envelopes))
             parcel.bodies.append(envelope.body)
+            parcel.body_bytes += len(envelope.body)
             size -= len(envelope.body)
             envelope = structs.replace(envelope, body=b"")
         parcel.size += size + ENVELOPE_BYTES

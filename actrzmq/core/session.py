@@ -580,7 +580,7 @@ class Session:
             if is_congested:
                 self._undelivered.add(peer, envelope, now)
         if is_congested:
-            peer.calls.settled.extend(batch.settled)
+            self._calling.tell_again(peer, batch.settled, now)
         elif peer.id is None and not peer.is_busy:
             self._forget(peer)  # it never was, as far as we know
 

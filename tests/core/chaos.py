@@ -238,7 +238,7 @@ class Chaos:
         record.is_tell = not chain and dice.random() < 0.1
         self.calls.append(record)
         body = f"{record.number} {takes} {int(nests)}".encode()
-        body += b" " * dice.choice([0, 0, 0, 1_000, 70_000, 300_000])
+        body += b" " * dice.choice([0, 0, 0, 1_000, 70_000, 100_000])
         self._note(
             f"{'tell' if record.is_tell else 'call'} {record.number} {caller.name} to {callee.name} {timeout} ms"
         )

@@ -220,6 +220,13 @@ def test_settled_ids_are_told_after_a_while_and_once() -> None:
     assert caller.peer.outbox.take()[0].settled == [CallId(1)]
 
 
+def test_settled_ids_that_came_back_are_told_later() -> None:
+    caller = Caller()
+    caller.calling.tell_again(caller.peer, [CallId(5)], 100)
+    assert caller.calling.next_deadline() == 100 + SETTLE_AFTER
+    assert caller.calling.tick(100 + SETTLE_AFTER) == [caller.peer]
+
+
 def test_no_id_is_given_to_two_calls_whomever_they_go_to() -> None:
     caller = Caller()
     first = caller.call()

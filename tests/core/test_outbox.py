@@ -10,6 +10,7 @@ from actrzmq.core.outbox import Outbox, Parcel
 from actrzmq.wire.codec import (
     BATCH_BYTES,
     BATCH_ENVELOPES,
+    BODY_BYTES,
     HEADER_BYTES,
     LARGE_BYTES,
     LARGE_PER_MESSAGE,
@@ -71,6 +72,13 @@ def test_large_bodies_travel_beside_the_batch_four_at_most() -> None:
     assert len(encoded(first)) < 500
     decoded = decode_batch(encoded(first), first.bodies)
     assert [envelope.body for envelope in decoded.envelopes if isinstance(envelope, Call)] == first.bodies
+
+
+def test_a_batch_is_closed_when_its_large_bodies_are_long_enough() -> None:
+    outbox = Outbox()
+    for number in range(4):
+        outbox.post(call(number, b"x" * BODY_BYTES), BODY_BYTES, 0)
+    assert [len(parcel.bodies) for parcel in outbox.take()] == [1] * 4
 
 
 @pytest.mark.parametrize("kind", [call(1), Reply(CallId(1), b""), Tell("route", b"", 5)])
