@@ -24,6 +24,7 @@ from actrzmq.core.failures import error_for, error_from, failure_bytes
 from actrzmq.core.outbox import Outbox
 from actrzmq.core.packing import metadata_bytes
 from actrzmq.core.peer import Peer
+from actrzmq.core.peers import Peers
 from actrzmq.core.registration import Life, Registration
 from actrzmq.core.serving import Serving, ServingLimits
 from actrzmq.core.streams import OutStream, StreamLimits, Streams
@@ -106,14 +107,10 @@ class Session:
         self.serving = Serving(self.limits.serving, is_exported)
         self._answering = Answering(self.serving, self._post, lambda: self.turn, self.counters)
         self.streams = Streams(self.limits.streams, self._post, lambda: self.turn, draw, register.data, grants_endpoint)
-        self._peers: dict[Serial, Peer] = {}
-        self._dead: dict[Serial, None] = {}
+        self.peers = Peers(self.id, self.limits.dead)
         self._to_broker = Outbox()
         self._dirty: dict[Peer, None] = {}
         self._undelivered = Undelivered()
-        self._connection = 0
-        self._has_forgotten = False
-        self._me = self._peer(self.serial)
 
     # who we are
 
@@ -141,7 +138,7 @@ class Session:
 
     def connected(self, now: int) -> None:
         """A handshake with the broker was completed: nothing said before on another connection is trusted."""
-        self._connection += 1
+        self.peers.connected()
         self._forget_unsent()
         self._say(self.registration.connected(now), now)
 
@@ -188,7 +185,7 @@ class Session:
             chain=chain,
             is_signal=is_signal,
             metadata=metadata,
-            is_local=peer is self._me,
+            is_local=peer is self.peers.me,
             is_online=self.is_online,
         )
 
@@ -209,7 +206,7 @@ class Session:
     ) -> None:
         """Run `route` at `to`, at most once, and hear nothing of it. Raises where it can't even be queued."""
         peer = self._reachable(to, route)
-        if peer is not self._me and not self.is_online:
+        if peer is not self.peers.me and not self.is_online:
             raise ActrTransportError(f"{route}: not connected to the broker, and a tell does not wait for it")
         size = len(body) + len(route) + metadata_bytes(metadata)
         self._post(peer, Tell(route, body, timeout, is_signal, metadata), size, now)
@@ -245,7 +242,7 @@ class Session:
 
     def open_calls_to(self, serial: Serial) -> int:
         """How many of our calls wait for that node: the best hint at its load that we have ourselves."""
-        peer = self._peers.get(serial)
+        peer = self.peers.get(serial)
         return len(peer.calls) if peer else 0
 
     # streams: opening needs a peer, the rest is the business of `streams`
@@ -299,7 +296,7 @@ class Session:
             # For an attempt that is overtaken; its age can't be known. Registering makes everybody say it again.
             self.counters["dropped.before_registered"] += 1
             return
-        peer = self._peers.get(sender)
+        peer = self.peers.get(sender)
         if peer is None or peer.id is None:
             self.counters["dropped.not_introduced"] += 1
             return
@@ -364,13 +361,13 @@ class Session:
         self._say(self.registration.tick(now), now)
         self._say(self.discovery.tick(self.turn, now), now)
         for peer in self._calling.tick(now):
-            if peer is self._me:
+            if peer is self.peers.me:
                 self._calling.let_settled_ride(peer, now)
             else:
                 self._dirty[peer] = None
         self.turn.cancel.extend(self.serving.overdue(now))
         for peer, envelope in self._undelivered.due(now):
-            if self._peers.get(peer.serial) is peer:
+            if self.peers.get(peer.serial) is peer:
                 self._deliver_again(peer, envelope, now)
         self.streams.tick(now)
         self._start(now)
@@ -413,10 +410,10 @@ class Session:
     def statistics(self) -> dict[str, int]:
         """Counts for the operator: what is open, and what was dropped or refused, by reason."""
         return {
-            "calls.open": sum(len(peer.calls) for peer in self._peers.values()),
+            "calls.open": sum(len(peer.calls) for peer in self.peers),
             "calls.running_or_queued": self.serving.open_count,
-            "replies.kept": sum(len(peer.answers) for peer in self._peers.values()),
-            "peers": len(self._peers),
+            "replies.kept": sum(len(peer.answers) for peer in self.peers),
+            "peers": len(self.peers),
             **self.counters,
             **self.serving.counters,
             **self.streams.statistics(),
@@ -425,11 +422,7 @@ class Session:
     # registering
 
     def _describe(self, attempt: int, key: bytes) -> Register:
-        busy = [peer for peer in self._peers.values() if peer.is_busy and peer is not self._me]
-        for peer in busy:
-            peer.connection = self._connection
-        serials = tuple(peer.serial for peer in busy)
-        return structs.replace(self._register, attempt=attempt, key=key, peers=serials)
+        return structs.replace(self._register, attempt=attempt, key=key, peers=self.peers.busy())
 
     def _registered(self, answer: Registered, now: int) -> None:
         epoch = self.registration.epoch
@@ -437,13 +430,14 @@ class Session:
             self.counters["dropped.old_attempt"] += 1
             return
         if epoch and epoch != answer.epoch:
-            self._forget_idle_peers()
+            for idle in self.peers.forget_idle():
+                self._say_nothing_to(idle)
         self.turn.news.append((News.REGISTERED, str(self.id)))
         if self.serving.draining:
             self._say(self.registration.drain(), now)
         self._say(self.discovery.again(), now)
-        for peer in list(self._peers.values()):
-            if peer is not self._me and (peer.is_busy or peer.has_asked):
+        for peer in self.peers.others():
+            if peer.is_busy or peer.has_asked:
                 self._say_again(peer, now)
 
     def _refused(self, refused: Refused, now: int) -> None:
@@ -463,11 +457,10 @@ class Session:
         self.counters["fenced"] += 1
         error = ActrTransportError(f"this node was cut off and gave its identity up: {why}", may_have_run=True)
         self._end_everything(error, now)
-        self.turn.gone.update(self._peers)
-        self._peers.clear()
+        self.turn.gone.update(peer.serial for peer in self.peers)
         self._forget_unsent()
         self.registration.new_key()
-        self._me = self._peer(self.serial)
+        self.peers.become(self.id)
         self.turn.news.append((News.FENCED, why))
 
     def _forget_unsent(self) -> None:
@@ -478,52 +471,30 @@ class Session:
             peer.outbox.take()
         self._dirty.clear()
 
-    def _forget_idle_peers(self) -> None:
-        """A new broker does not know whom we knew, and would not tell us when they go, unless we spoke of them."""
-        for peer in list(self._peers.values()):
-            if not peer.is_busy and peer.connection != self._connection and peer is not self._me:
-                self._has_forgotten = True
-                self._forget(peer)
-
-    def _forget(self, peer: Peer) -> None:
-        del self._peers[peer.serial]
+    def _say_nothing_to(self, peer: Peer) -> None:
         self._dirty.pop(peer, None)
         self._calling.settling.pop(peer, None)
 
     # peers
 
-    def _peer(self, serial: Serial) -> Peer:
-        peer = self._peers.get(serial)
-        if peer is None:
-            peer = self._peers[serial] = Peer(serial, has_asked=self._has_forgotten)
-            if serial == self.serial:
-                peer.id, peer.may_call, peer.may_stream = self.id, True, True
-        return peer
-
     def _reachable(self, to: Serial, what: str) -> Peer:
         if self.is_out:
             raise ActrTransportError(f"{what}: this node has stopped")
-        if to in self._dead:
+        if self.peers.is_dead(to):
             raise error_for(Reason.UNKNOWN, f"node {to:x}", what, may_have_run=False)
-        return self._peer(to)
+        return self.peers.meet(to)
 
     def _introduced(self, introduce: Introduce, now: int) -> None:
-        serial = introduce.id.serial
-        if serial in self._dead:
-            self.counters["dropped.introduced_dead"] += 1
-            return
-        if serial == self.serial:
-            return
-        is_new = serial not in self._peers
-        peer = self._peer(serial)
-        peer.id, peer.may_call, peer.may_stream = introduce.id, introduce.may_call, introduce.may_stream
-        peer.connection = self._connection
-        if is_new and peer.has_asked:
+        is_new = introduce.id.serial not in self.peers
+        peer = self.peers.introduce(introduce)
+        if peer is None:
+            self.counters["dropped.introduced"] += 1
+        elif is_new and peer.has_asked:
             self._list_what_is_open(peer, now)  # we may have forgotten it, and it not us
 
     def _peer_back(self, serial: Serial, now: int) -> None:
-        peer = self._peers.get(serial)
-        if peer is not None and peer is not self._me:
+        peer = self.peers.get(serial)
+        if peer is not None and peer is not self.peers.me:
             self._say_again(peer, now)
 
     def _say_again(self, peer: Peer, now: int) -> None:
@@ -540,13 +511,10 @@ class Session:
 
     def _peer_down(self, serial: Serial, reason: Reason, now: int) -> None:
         """It is down for good: nothing of it has effect from now on, even if it does not know yet."""
-        self._dead[serial] = None
-        if len(self._dead) > self.limits.dead:
-            del self._dead[next(iter(self._dead))]
-        peer = self._peers.get(serial)
-        if peer is None or peer is self._me:
+        peer = self.peers.bury(serial)
+        if peer is None:
             return
-        self._forget(peer)
+        self._say_nothing_to(peer)
         self.turn.gone.add(serial)
         self._calling.fail_all(
             peer,
@@ -563,7 +531,7 @@ class Session:
     # what could not be delivered
 
     def _returned(self, returned: Returned, batch: Batch | None, now: int) -> None:
-        peer = self._peers.get(returned.to)
+        peer = self.peers.get(returned.to)
         if peer is None or batch is None:
             self.counters["dropped.returned"] += 1
             return
@@ -582,7 +550,8 @@ class Session:
         if is_congested:
             self._calling.tell_again(peer, batch.settled, now)
         elif peer.id is None and not peer.is_busy:
-            self._forget(peer)  # it never was, as far as we know
+            self.peers.forget(peer)  # it never was, as far as we know
+            self._say_nothing_to(peer)
 
     def _deliver_again(self, peer: Peer, envelope: SaidOnce, now: int) -> None:
         """Say it again if it is still true."""
@@ -604,7 +573,7 @@ class Session:
     # ends
 
     def _end_everything(self, error: ActrRuntimeError, now: int) -> None:
-        for peer in self._peers.values():
+        for peer in self.peers:
             self._calling.fail_all(peer, lambda call: _copy(error, may_have_run=call.sent > 0), now)
             self._answering.gone(peer)
         self.streams.end_everything(error, now)
@@ -617,21 +586,21 @@ class Session:
 
     def _post(self, peer: Peer, envelope: Between, size: int, now: int) -> None:
         """Queue `envelope` for `peer`. What can't go now because there is no broker is said again after it is back."""
-        if peer is not self._me and not self.is_online and self.registration.life is not Life.LEAVING:
+        if peer is not self.peers.me and not self.is_online and self.registration.life is not Life.LEAVING:
             return
         peer.outbox.post(envelope, size, now)
-        if peer is not self._me:
+        if peer is not self.peers.me:
             self._dirty[peer] = None
 
     def _loop_back(self) -> None:
         """What we say to ourselves does not travel."""
-        while self._me.outbox:
-            for parcel in self._me.outbox.take():
+        while self.peers.me.outbox:
+            for parcel in self.peers.me.outbox.take():
                 envelopes: list[Envelope] = list(parcel.envelopes)
                 for index, body in zip(parcel.large, parcel.bodies, strict=True):
                     envelopes[index] = structs.replace(envelopes[index], body=body)
                 batch = Batch(0, envelopes, tuple(parcel.settled))
-                self._from_peer(self._me, batch, 0, parcel.since)
+                self._from_peer(self.peers.me, batch, 0, parcel.since)
                 self._start(parcel.since)
 
 

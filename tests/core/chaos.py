@@ -287,7 +287,7 @@ class Chaos:
             self._break(f"call {number} ran in {node.name}, which is dead or stopped")
         if node is not record.callee:
             self._break(f"call {number} to {record.callee.name} ran in {node.name}")
-        if peer.serial in node.session._dead and not record.is_tell:  # a tell outlives who told it
+        if node.session.peers.is_dead(peer.serial) and not record.is_tell:  # a tell outlives who told it
             self._break(f"call {number} of a node that is down ran in {node.name}")
         if now > record.deadline + self._slack:
             self._break(f"call {number} ran {now - record.deadline} ms after its deadline")
@@ -603,7 +603,7 @@ class Chaos:
         for reason, count in figures.items():
             if any(sign in reason for sign in SIGNS_OF_A_BUG):
                 self._break(f"{node.name}: {count} {reason}")
-        for peer in session._peers.values():
+        for peer in session.peers:
             if peer.outbox:
                 self._break(f"{node.name}: something waits to be said to {peer.name}")
         fenced = sum(news is News.FENCED for news, _ in node.news)
