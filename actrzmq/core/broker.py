@@ -79,6 +79,10 @@ class BrokerLimits(Struct, frozen=True):
     body: int = BODY_BYTES
     found: int = 1_000
     """Instances in one answer."""
+    expected: int = 20_000
+    """Nodes that are waited for after a restart, of which only their peers know."""
+    listed: int = 10_000
+    """Peers in one Register that are looked at."""
     watches: int = 1_000
     """Watches of one node."""
     dead: int = 100_000
@@ -344,12 +348,13 @@ class BrokerCore:
             self.counters["dropped.old_attempt"] += 1
             return
         stale = self._by_peer.get(peer)
-        if stale is not None and stale is not node:
-            self._down(stale, Reason.FENCED)  # the same connection under a new key: the old life is over
         if node is None:
             self._admit(Node(id, encode_serial(id.serial), register), peer, now)
         else:
             self._readmit(node, register, peer, now)
+        if stale is not None and stale is not node:
+            # The same connection under a new key: the old life is over. Only now, so that the new one hears of it too.
+            self._down(stale, Reason.FENCED)
 
     def _refusal(self, peer: bytes, register: Register) -> Refused | None:
         if register.protocol != PROTOCOL:
@@ -438,7 +443,7 @@ class BrokerCore:
 
     def _introduce_listed(self, node: Node) -> None:
         """Let it talk to those with whom it has something open. They may not remember, and so have to say."""
-        for serial in node.register.peers:
+        for serial in node.register.peers[: self.limits.listed]:
             address = encode_serial(serial) if 0 <= serial < 2**63 else b""
             if address in node.routes or not address:
                 continue
@@ -450,7 +455,8 @@ class BrokerCore:
 
     def _miss(self, node: Node, serial: Serial) -> None:
         """`node` has something open with a node that is not there: down, unless the broker itself has just begun."""
-        if node.registered_at < self._expected.until and serial not in self._dead:
+        has_room = len(self._expected) < self.limits.expected
+        if has_room and node.registered_at < self._expected.until and serial not in self._dead:
             self._expected.add(serial, node.id.serial)
         else:
             self._say(node.peer, PeerDown(serial, Reason.UNKNOWN))
@@ -523,7 +529,8 @@ class BrokerCore:
         self._leases.drop(serial)
         self._unreachable.pop(serial, None)
         del self._nodes[serial]
-        del self._by_peer[node.peer]
+        if self._by_peer[node.peer] is node:  # else its connection has another identity by now
+            del self._by_peer[node.peer]
         del self._by_token[node.token]
         for other in node.routes.values():
             if other is not node:

@@ -268,8 +268,9 @@ class SendChannel:
         return True
 
     def _number(self) -> None:
-        frames, self._unsent = self._unsent, []
+        frames = self._unsent
         self._numbered += pack(self.channel, self.stream_id, self.sent + 1, frames, self.dropped)
+        self._unsent = []
         self.sent += len(frames)
 
     # life

@@ -91,7 +91,11 @@ class Plane:
             via = Via(Path.RELAY, session.serial)  # one PUSH for all that is relayed
         push = self._pushes.get((via, endpoint))
         if push is None:
-            push = self._connect(via, endpoint, now)
+            try:
+                push = self._connect(via, endpoint, now)
+            except zmq.ZMQError:  # out of descriptors: the stream says it again, and there may be some by then
+                self.counters["dropped.descriptors"] += 1
+                return
         push.used_at = now
         if push.backlog or not sockets.send(push.socket, frames):
             self._keep(push, via, frames)

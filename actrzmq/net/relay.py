@@ -139,7 +139,11 @@ class Relay:
         if not is_reachable(node.register.data):
             self.counters["relay.endpoint"] += 1
             return None
-        socket = sockets.push(sockets.RELAYED)
+        try:
+            socket = sockets.push(sockets.RELAYED)
+        except zmq.ZMQError:  # out of descriptors: the sender says it again, and there may be some by then
+            self.counters["relay.descriptors"] += 1
+            return None
         sockets.connect(socket, node.register.data)
         push = self._pushes[node.id.serial] = _Push(socket, node.register.data, deque())
         return push

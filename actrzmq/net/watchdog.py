@@ -55,7 +55,8 @@ class Watchdog:
 
     def take_gap(self, now: int) -> int:
         """The longest time since the last asking in which the process was not scheduled at all."""
-        gap = max(self._gap, now - self._beat_at)
+        since = now - self._beat_at if self._thread.is_alive() else 0
+        gap = max(self._gap, since)
         self._gap = 0
         return gap
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from actrzmq.core.backoff import full_jitter
 from actrzmq.core.balance import choose
 from actrzmq.core.discovery import Watched
-from actrzmq.errors import ActrNotFound, ActrOverloaded, ActrRuntimeError, ActrTransportError
+from actrzmq.errors import ActrNotFound, ActrOverloaded, ActrRuntimeError, ActrTimeoutError, ActrTransportError
 from actrzmq.identity import ActrType, Serial
 from actrzmq.net.clock import boottime_ms
 from actrzmq.wire.messages import Reply
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from actrzmq.runtime.engine import Engine
 
 ATTEMPTS = 5
+PICK_GRACE = 40
+"""Milliseconds past the deadline that finding an instance may take, so that "nobody is there" can still be told."""
 WATCHED_TYPES = 100
 """Types watched at the same time, at most; the one that was called longest ago makes room."""
 
@@ -47,11 +49,16 @@ class Balancer:
     ) -> Reply:
         """Call any instance; see the module. Raises what the last attempt raised."""
         tried: set[Serial] = set()
+        may_have_run = False
         for attempt in range(1, ATTEMPTS + 1):
-            serial = await self._pick(actor_type, tried, deadline, wait)
+            serial = None
             try:
+                serial = await self._pick_within(actor_type, route_key, tried, deadline, wait)
                 return await self._engine.call_once(serial, route_key, body, deadline, chain, signal, metadata)
-            except (ActrTransportError, ActrOverloaded) as error:
+            except ActrRuntimeError as error:
+                may_have_run = error.may_have_run = error.may_have_run or may_have_run
+                if serial is None or not isinstance(error, ActrTransportError | ActrOverloaded):
+                    raise
                 if attempt == ATTEMPTS or not _may_repeat(error, idempotent):
                     raise
                 pause = full_jitter(attempt, random.random())  # noqa: S311 - jitter is no secret
@@ -61,6 +68,18 @@ class Balancer:
             self._engine.count("calls.tried_again")
             await asyncio.sleep(pause / 1000)
         raise AssertionError("the last attempt returns or raises")
+
+    async def _pick_within(
+        self, actor_type: ActrType, route_key: str, tried: set[Serial], deadline: int, wait: bool
+    ) -> Serial:
+        """As `_pick`, and no longer than the call itself may take."""
+        try:
+            async with asyncio.timeout((max(0, deadline - boottime_ms()) + PICK_GRACE) / 1000):
+                return await self._pick(actor_type, tried, deadline, wait)
+        except TimeoutError as error:
+            if isinstance(error, ActrRuntimeError):
+                raise
+            raise ActrTimeoutError(f"{route_key}: nobody told in time who is of type {actor_type}; not sent") from None
 
     async def _pick(self, actor_type: ActrType, tried: set[Serial], deadline: int, wait: bool) -> Serial:
         watched = self._watch(actor_type)

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 THREADS = 64
 """Threads for handlers that are plain `def`s."""
+
+END_WITHIN = 1.0
+"""Seconds that a task which was cancelled may take to end."""
 
 log = logging.getLogger("actrzmq.dispatch")
 
@@ -79,9 +82,7 @@ class Dispatch:
 
     async def stop(self) -> None:
         """Cancel what still runs, and let go of the threads."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -208,6 +209,17 @@ def _run_blocking(execution: Execution, target: Target, request: Message, contex
         return target.method(request, context)
     except BaseException as error:  # noqa: BLE001 - it is logged and answered by whoever asked for it
         return error
+
+
+async def end_tasks(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel them and wait for their end, but not for long: one that will not be cancelled is named and left behind."""
+    others = [task for task in tasks if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    if others:
+        _, stubborn = await asyncio.wait(others, timeout=END_WITHIN)
+        for task in stubborn:
+            log.error("does not end when cancelled: %s", task.get_coro())
 
 
 async def _caught(awaitable: Awaitable[object]) -> object:

@@ -37,7 +37,7 @@ from actrzmq.net.shell import Shell
 from actrzmq.runtime.balancing import Balancer
 from actrzmq.runtime.context import Context
 from actrzmq.runtime.dest import Dest
-from actrzmq.runtime.dispatch import Dispatch
+from actrzmq.runtime.dispatch import Dispatch, end_tasks
 from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS, check_body, check_metadata, check_name, check_timeout
 from actrzmq.runtime.messages import is_idempotent, response_of
 from actrzmq.runtime.payload import PayloadType, is_signal, lane_of
@@ -57,6 +57,8 @@ from actrzmq.wire.messages import PROTOCOL, DataStream, Instance, Register, Repl
 CLOSED_STREAMS = 1_000
 """Streams closed by the other side that their senders have not noticed yet, at most."""
 OPEN_WITHIN = 30_000
+ON_STOP_S = 1.0
+"""Seconds that `on_stop` hooks have beside what is left of the drain time."""
 SENDER_IDLE = 2_000
 """A stop waits for streams that are sent, as long as something moves at least this often (milliseconds)."""
 RECEIVER_IDLE = 300
@@ -119,9 +121,15 @@ class Engine:
         await self._while_moving(lambda: streams.sending_count, lambda: streams.moved[0], SENDER_IDLE, deadline)
         streams.drain_senders(boottime_ms())
         self.shell.wake()
+        await self._until(lambda: not streams.sending_count, deadline)  # what is left has been ended, and is awaited
         await self._while_moving(lambda: streams.open_count, lambda: streams.moved, RECEIVER_IDLE, deadline)
-        await on_stop()
-        await self.leave()
+        try:
+            async with asyncio.timeout(max(0, deadline - boottime_ms()) / 1000 + ON_STOP_S):
+                await on_stop()
+        except TimeoutError:
+            log.error("on_stop has not ended in time; leaving without it")
+        finally:
+            await self.leave()
 
     async def leave(self) -> None:
         """Deregister, and release everything. What is open ends with an error here."""
@@ -145,9 +153,7 @@ class Engine:
             watch.end()
         self.shell.close()
         await self.dispatch.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
 
     @property
     def id(self) -> ActrId:
@@ -193,6 +199,7 @@ class Engine:
             deadline = min(deadline, within.deadline)
             chain = (*getattr(within.request, "chain", ()), self.session.serial)
         response = self._response_type(route_key, request, response_type)
+        route_key = check_name(route_key, "route key")
         body = self._encode(request, route_key)
         signal = is_signal(payload_type)
         extra = check_metadata(metadata)
@@ -253,6 +260,7 @@ class Engine:
         """See `Context.tell`."""
         self.check_running()
         timeout = check_timeout(timeout_ms)
+        route_key = check_name(route_key, "route key")
         body = self._encode(request, route_key)
         signal, extra = is_signal(payload_type), check_metadata(metadata)
         if dest.actor_type is not None:
@@ -534,7 +542,8 @@ class Engine:
         self.check_running()
         if self._is_stopped:
             raise ActrTransportError(f"stream {stream_id}: this node is stopping")
-        peer = self.session.peer(serial, f"stream {check_name(stream_id, 'stream id')}")
+        stream_id = check_name(stream_id, "stream id")
+        peer = self.session.peer(serial, f"stream {stream_id}")
         outlet = Outlet(self, stream_id)
         wish = Wish[self._manifest.streams.path.name]
         outlet.stream = self.session.streams.open(peer, stream_id, lane, wish, OPEN_WITHIN, outlet, boottime_ms())
@@ -566,7 +575,6 @@ class Engine:
         return self.session.serial if dest.id is None else dest.id.serial
 
     def _encode(self, request: Message | bytes, route_key: str) -> bytes:
-        check_name(route_key, "route key")
         if isinstance(request, Message):
             try:
                 body = request.SerializeToString()

@@ -29,7 +29,12 @@ def check_name(name: str, what: str) -> str:
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not _can_travel(name):
         shown = name if not isinstance(name, str) or len(name) < 80 else f"{name[:80]}… ({len(name)} characters)"
         raise ActrConfigError(f"{what} {shown!r}: expected a text of 1 to {MAX_NAME} characters")
-    return name
+    return exact(name)
+
+
+def exact(text: str) -> str:
+    """`text` as a plain str: a subclass (numpy has one) can't be encoded, and would spoil the batch that it is in."""
+    return str.__str__(text)
 
 
 def check_body(body: bytes, limit: int, what: str) -> bytes:
@@ -55,15 +60,15 @@ def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str] | None:
                 f"metadata {str(key)[:80]!r}: expected a text of at most {MAX_NAME} characters for the key, "
                 f"{MAX_TEXT} for the value"
             )
-    copy = dict(metadata)
+    copy = {exact(key): exact(value) for key, value in metadata.items()}
     size = sum(len(key.encode()) + len(value.encode()) for key, value in copy.items())
     if size > MAX_METADATA_BYTES:
         raise ActrConfigError(f"metadata of {size} bytes, at most {MAX_METADATA_BYTES} in all")
     return copy
 
 
-def check_frame(frame: DataStream, limit: int) -> int:
-    """The length of the frame's payload in bytes, if the frame can travel; else as the other checks here.
+def check_frame(frame: DataStream, limit: int) -> DataStream:
+    """`frame`, or an equal one that nobody else can change, if it can travel; else as the other checks here.
 
     What could not be encoded must not get as far as the batch that it would spoil.
     """
@@ -75,15 +80,17 @@ def check_frame(frame: DataStream, limit: int) -> int:
     timestamp = frame.timestamp_ms()
     if timestamp is not None and (type(timestamp) is not int or not -MAX_INT <= timestamp <= MAX_INT):
         raise ActrConfigError(f"stream {frame.stream_id()}: timestamp_ms={timestamp!r:.80}, expected milliseconds")
-    if frame.metadata() is not None:
-        check_metadata(frame.metadata())
     if len(payload) > limit:
         raise ActrOverloaded(
             f"stream {frame.stream_id()}: a frame of {len(payload)} bytes, at most {limit} "
             "(limits.body_bytes of the broker); send it in pieces",
             retryable=False,
         )
-    return len(payload)
+    if frame.metadata() is not None or type(frame.stream_id()) is not str:
+        # It is kept until it is acknowledged, and the metadata are the user's own dict.
+        metadata = check_metadata(frame.metadata())
+        return DataStream(exact(frame.stream_id()), sequence, payload, timestamp, metadata)
+    return frame
 
 
 def shown(error: BaseException) -> str:

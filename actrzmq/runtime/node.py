@@ -43,6 +43,8 @@ class ActrNode:
         Waits for the broker for as long as it takes (bound it with `asyncio.timeout`). Raises `ActrConfigError` for
         generated code that is stale or missing, and where the broker refuses the node.
         """
+        if self._refs:
+            raise ActrConfigError("this node has been started already; attach the workloads anew for another one")
         fingerprint = check_contract(self._manifest, self._workloads)
         watch_parent(self._manifest.runtime.drain_ms / 1000 + LAST_SECONDS)
         if self._manifest.filter_level is not None:

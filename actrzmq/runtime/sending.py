@@ -60,7 +60,8 @@ class Outlet:
 
     async def push(self, frame: DataStream) -> None:
         """Hand over one frame; waits for the opening and for credit. Raises how the stream was closed."""
-        size = check_frame(frame, self._engine.body_limit)
+        frame = check_frame(frame, self._engine.body_limit)
+        size = len(frame.payload())
         if not self.opening.done():
             await asyncio.shield(self.opening)
         while not self.is_closed:

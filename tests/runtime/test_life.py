@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -537,3 +538,37 @@ async def test_what_is_no_workload_is_refused_in_words(world: World) -> None:
     for wrong in (Script, object(), "x", None):
         with pytest.raises(ActrConfigError, match="attach"):
             system.attach(wrong)
+
+
+async def test_a_text_of_a_subclass_of_str_travels_as_plain_text(world: World) -> None:
+    class Text(str):
+        __slots__ = ()
+
+    server, client = await world.start("Server", Script()), await world.start("Client")
+    assert await ask(client, to(server), "well", Text(RUN), metadata={Text("key"): Text("value")}) == "well"
+
+
+async def test_a_handler_that_will_not_be_cancelled_does_not_hold_up_the_stop(world: World) -> None:
+    freed = asyncio.Event()
+
+    async def stubborn(req: StringValue, ctx: Context) -> StringValue:
+        while not freed.is_set():
+            with suppress(asyncio.CancelledError):
+                await freed.wait()
+        return req
+
+    node = await world.start("Node", Script(stubborn), drain_ms=100)
+    call = asyncio.create_task(ask(node, to(node), "x"))
+    await until(lambda: node.statistics()["calls.running_or_queued"] == 1, "the call runs")
+    await asyncio.wait_for(node.shutdown(), 5)
+    freed.set()
+    with pytest.raises(ActrTransportError):
+        await call
+
+
+async def test_a_node_starts_only_once(world: World) -> None:
+    node = await world.node("Node")
+    ref = await node.start()
+    with pytest.raises(ActrConfigError, match="started already"):
+        await node.start()
+    await ref.shutdown()
