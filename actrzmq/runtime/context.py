@@ -223,7 +223,7 @@ class Context:
         """End the stream; returns when the receiver has completed every frame.
 
         Raises `ActrStreamError` if it was closed otherwise, `ActrTimeoutError` after `timeout_ms` without progress at
-        the receiver. A stream that is not open counts as ended.
+        the receiver. A stream of which nothing was sent is opened for it; one that has ended already stays so.
         """
         await self._engine.end_stream(dest, stream_id, timeout_ms)
 

@@ -55,7 +55,7 @@ from actrzmq.runtime.workload import WorkloadBase
 from actrzmq.wire.messages import PROTOCOL, DataStream, Instance, Register, Reply, Rule
 
 CLOSED_STREAMS = 1_000
-"""Streams closed by the other side that their senders have not noticed yet, at most."""
+"""Streams that have ended, remembered so that their senders hear of it at their next step, at most."""
 OPEN_WITHIN = 30_000
 ON_STOP_S = 1.0
 """Seconds that `on_stop` hooks have beside what is left of the drain time."""
@@ -385,8 +385,10 @@ class Engine:
         timeout = check_timeout(timeout_ms) / 1000
         outlet = self._outlets.get(key)
         if outlet is None:
-            self._raise_closed(key)
-            return
+            if key in self._closed:
+                self._raise_closed(key)
+                return  # the receiver has completed it, or it has been ended before
+            outlet = self._outlet(*key, PayloadType.StreamReliable)  # a stream of no frames has an end, too
         await asyncio.shield(outlet.opening)
         if not outlet.is_closed:
             self.session.streams.end(outlet.stream, boottime_ms())
@@ -399,8 +401,8 @@ class Engine:
                 )
             done = outlet.completed
             await asyncio.wait([outlet.ending], timeout=timeout)
-        self._closed.pop(key, None)
         if outlet.outcome is not None:
+            self._closed.pop(key, None)
             raise outlet.outcome
 
     async def abort_stream(self, dest: Dest, stream_id: str, reason: str) -> None:
@@ -555,16 +557,15 @@ class Engine:
         key = (outlet.stream.peer.serial, outlet.stream_id)
         if self._outlets.get(key) is outlet:
             del self._outlets[key]
-            if outcome is not None:
-                self._closed[key] = outlet
-                if len(self._closed) > CLOSED_STREAMS:
-                    self._closed.popitem(last=False)
+            self._closed[key] = outlet
+            if len(self._closed) > CLOSED_STREAMS:
+                self._closed.popitem(last=False)
 
     def _raise_closed(self, key: tuple[Serial, str]) -> None:
         """A stream that the other side has closed raises once, at the sender's next step; then the id is free again."""
         outlet = self._closed.pop(key, None)
-        if outlet is not None:
-            raise outlet.failure()
+        if outlet is not None and outlet.outcome is not None:
+            raise outlet.outcome
 
     def _serial(self, dest: Dest) -> Serial:
         if dest.actor_type is not None:

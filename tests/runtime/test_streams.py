@@ -601,9 +601,8 @@ async def test_an_end_gives_up_when_the_receiver_makes_no_progress(world: World)
     assert time.monotonic() - started < 1
 
 
-async def test_an_end_of_what_is_not_open_is_nothing(world: World) -> None:
+async def test_an_abort_of_what_is_not_open_is_nothing(world: World) -> None:
     sender, receiver = await ends(world)
-    await sender.context().end_stream(to(receiver), "s")
     await sender.context().abort_stream(to(receiver), "s")
 
 
@@ -822,3 +821,11 @@ async def test_a_handler_feeds_a_stream_that_its_caller_has_registered(world: Wo
     await asyncio.sleep(0)
     await client.context().call(to(server), RUN, StringValue(value="mine").SerializeToString())
     assert await reading == [bytes([i]) for i in range(10)]
+
+
+async def test_a_stream_of_no_frames_ends_at_its_receiver_too(world: World) -> None:
+    sender, receiver = await world.start("Sender"), await world.start("Receiver")
+    handle = await receiver.context().register_stream("empty", lambda frame, sender_id: None)
+    await sender.context().end_stream(to(receiver), "empty")
+    assert await handle.wait_closed(2_000) == 0
+    await sender.context().end_stream(to(receiver), "empty")  # again: it has ended
