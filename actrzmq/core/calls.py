@@ -29,8 +29,6 @@ class OpenCall(Struct, eq=False, gc=True):
     waiter: Any
     sent: int = 0
     """How often it went out."""
-    rejected: int = 0
-    """How often it came back unrun."""
 
     @property
     def size(self) -> int:
