@@ -23,10 +23,17 @@ class ${name}Client(client.ServiceClient):
 
 _CLIENT_METHOD = Template("""
     async def ${python}(
-        self, req: ${request}, timeout_ms: int = 30000
+        self,
+        req: ${request},
+        timeout_ms: int = 30000,
+        *,
+        wait: bool = False,
+        metadata: ${metadata} | None = None,
     ) -> ${response}:
         ${doc}
-        return await self._call(${constant}, req, ${response_class}, timeout_ms)
+        return await self._call(
+            ${constant}, req, ${response_class}, timeout_ms, wait=wait, metadata=metadata
+        )
 """)
 
 
@@ -36,6 +43,8 @@ def render_client(root: Root, module: Module) -> str:
     imports.absolute("actrzmq.runtime", "client")
     hints = imports.apart()
     types = References(root, imports, hints)
+    has_methods = any(service.methods for service in module.services)
+    metadata = f"{hints.absolute('collections.abc', 'Mapping')}[str, str]" if has_methods else ""
     body = "".join(_constants(service) for service in module.services)
     for service in module.services:
         doc = docstring(service.doc or f"Calls `{service.full_name}` at one destination.", 4).lstrip()
@@ -47,6 +56,7 @@ def render_client(root: Root, module: Module) -> str:
                 request=types.hint(method.request),
                 response=types.hint(method.response),
                 response_class=types.value(method.response),
+                metadata=metadata,
                 doc=docstring(method.doc or f"Calls `{method.route_key}`.", 8).lstrip(),
             )
     doc = docstring(f"Calls to the services of {module.path}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import Message
@@ -20,6 +21,23 @@ class ServiceClient:
         self._ctx = ctx
         self._dest = dest
 
-    async def _call(self, route_key: str, request: Message, response: type[_Response], timeout_ms: int) -> _Response:
-        """The decoded reply of type `response`; errors as `Context.call` raises them."""
-        return await self._ctx.call(self._dest, route_key, request, timeout_ms=timeout_ms, response_type=response)
+    async def _call(
+        self,
+        route_key: str,
+        request: Message,
+        response: type[_Response],
+        timeout_ms: int,
+        *,
+        wait: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> _Response:
+        """The decoded reply of type `response`; arguments and errors are those of `Context.call`."""
+        return await self._ctx.call(
+            self._dest,
+            route_key,
+            request,
+            timeout_ms=timeout_ms,
+            wait=wait,
+            metadata=metadata,
+            response_type=response,
+        )

@@ -97,14 +97,21 @@ import asyncio
 from generated.remote.stream_register_server_python import stream_server_client as client, stream_server_pb2 as pb2
 class Ctx:
     async def call(self, dest, route_key, request, **more):
-        print(dest, route_key, request.stream_id, sorted(more.items(), key=str)[-1])
+        assert more.pop("response_type") is pb2.RegisterStreamResponse
+        print(dest, route_key, request.stream_id, sorted(more.items()))
         return pb2.RegisterStreamResponse(success=True)
 made = client.StreamServerClient(Ctx(), "there")
-print(asyncio.run(made.register_stream(pb2.RegisterStreamRequest(stream_id="s"), timeout_ms=5)).success)
+request = pb2.RegisterStreamRequest(stream_id="s")
+print(asyncio.run(made.register_stream(request)).success)
+print(asyncio.run(made.register_stream(request, timeout_ms=5, wait=True, metadata={"trace": "1"})).success)
 print(client.STREAM_SERVER_REGISTER_STREAM)
 """)
     assert found.splitlines() == [
-        "there stream_server.StreamServer.RegisterStream s ('timeout_ms', 5)",
+        "there stream_server.StreamServer.RegisterStream s "
+        "[('metadata', None), ('timeout_ms', 30000), ('wait', False)]",
+        "True",
+        "there stream_server.StreamServer.RegisterStream s "
+        "[('metadata', {'trace': '1'}), ('timeout_ms', 5), ('wait', True)]",
         "True",
         "stream_server.StreamServer.RegisterStream",
     ]

@@ -73,7 +73,8 @@ class First(first_actor.FirstHandler):
 
 
 async def use(client: stream_server_client.StreamServerClient) -> None:
-    reply = await client.register_stream(remote_pb2.RegisterStreamRequest(stream_id="x"), timeout_ms=3)
+    request = remote_pb2.RegisterStreamRequest(stream_id="x")
+    reply = await client.register_stream(request, timeout_ms=3, wait=True, metadata={"trace": "1"})
     reveal_type(reply)
     reveal_type(ask(remote_pb2.RegisterStreamRequest()))
 
@@ -87,10 +88,15 @@ stream_server_actor.StreamServerWorkload(Server())
 
 BAD = """
 from generated.local import stream_server_pb2 as pb2
+from generated.remote.dep import stream_server_client
+from generated.remote.dep import stream_server_pb2 as remote_pb2
 pb2.RegisterStreamRequest(stream_id=3)
 pb2.RegisterStreamRequest(no_such_field=3)
 pb2.RegisterStreamRequest().stream
 pb2.RegisterStreamResponse().route_key
+async def use(client: stream_server_client.StreamServerClient, request: remote_pb2.RegisterStreamRequest) -> None:
+    await client.register_stream(request, metadata={"trace": 1})
+    await client.register_stream(request, 3, True)
 """
 
 
@@ -148,9 +154,9 @@ def test_generated_code_and_what_a_user_writes_on_it_pass_mypy_strict(typed: Pro
     ]
 
 
-def test_mistakes_with_generated_messages_are_found_by_mypy(typed: Project) -> None:
+def test_mistakes_with_generated_messages_and_clients_are_found_by_mypy(typed: Project) -> None:
     typed.write("bad.py", BAD)
-    assert [line.split(":")[1] for line in errors(mypy(typed, "bad.py"))] == ["3", "4", "5", "6"]
+    assert [line.split(":")[1] for line in errors(mypy(typed, "bad.py"))] == ["5", "6", "7", "8", "10", "11"]
 
 
 def test_stubs_and_modules_define_the_same_names(typed: Project) -> None:
