@@ -8,6 +8,13 @@ BIN := .venv/bin
 EXAMPLE := examples/stream-echo
 GEN := actr gen --input protos --output generated --language python
 
+# supervisord interprets % in the path of its configuration, and a shell the others in the programs that pip writes.
+misread := $(strip $(foreach letter,$$ % " \ `,$(findstring $(letter),$(CURDIR))))
+ifneq ($(misread),)
+$(error the path $(CURDIR) has $(firstword $(misread)) in it, with which supervisord or pip can't work: \
+	move the clone to another folder)
+endif
+
 # An environment that was copied along with its clone points to where it came from: install again.
 ifneq ($(shell cat .venv/.installed 2>/dev/null),$(CURDIR))
 .venv/.installed: FORCE
