@@ -70,5 +70,7 @@ def test_the_demonstration_shows_every_message_and_stops_everything(tmp_path: Pa
     lines = done.stdout.splitlines()
     assert lines[1:11] == messages(10, "my-stream")
     assert lines[11].startswith("Total: 10 of 10")
-    assert {path.suffix for path in (clone.root / "run").iterdir()} == {".log"}
+    left = {path.name for path in (clone.root / "run").iterdir()}
+    assert left == {"supervisord.log", "broker.log", "server.log", "client.log", "broker.db"}
+    assert not (clone.root / "conf" / "run").exists()
     assert str(REPOSITORY) not in done.stdout

@@ -28,12 +28,17 @@ def test_a_relative_state_folder_is_ignored() -> None:
     assert settings.store == Path.home() / ".local/state/actrzmq/broker.db"
 
 
-def test_the_shipped_file_shows_the_defaults_and_changes_none(tmp_path: Path) -> None:
+def test_the_shipped_file_shows_the_defaults_and_changes_only_where_the_store_is(tmp_path: Path) -> None:
     shipped = (REPOSITORY / "conf" / "broker.toml").read_text()
     shown = re.sub(r"^# (\w+ = )", r"\1", shipped, flags=re.MULTILINE)
     assert shown.count(" = ") == 9
-    default = BrokerSettings(path=tmp_path / "broker.toml", store=tmp_path / "run" / "broker.db")
-    assert load(tmp_path, shipped) == load(tmp_path, shown) == default
+    (folder := tmp_path / "conf").mkdir()
+    settings = BrokerSettings(path=folder / "broker.toml", store=tmp_path / "run" / "broker.db")
+    assert load(folder, shipped) == load(folder, shown) == settings
+
+
+def test_a_store_that_is_not_given_is_in_run_beside_the_file(tmp_path: Path) -> None:
+    assert load(tmp_path, "").store == tmp_path / "run" / "broker.db"
 
 
 def test_every_key_arrives_in_the_model(tmp_path: Path) -> None:
