@@ -13,6 +13,9 @@ from actrzmq.manifest.model import DEFAULT_BROKER_URL, BrokerLimits, BrokerSetti
 from actrzmq.manifest.toml import Key, Table, read_toml
 
 STORE_NAME = "broker.db"
+MIB = 1024 * 1024
+BESIDE_BODY_BYTES = 2 * MIB
+"""What a message may have besides its last body, and some to spare: a header of half a MiB, other bodies of one."""
 
 
 def load_broker_settings(path: Path | str | None, environ: Mapping[str, str] | None = None) -> BrokerSettings:
@@ -104,8 +107,15 @@ def _state_folder(environ: Mapping[str, str]) -> Path:
 def _limits(table: Table) -> BrokerLimits:
     table.only("body_bytes", "nodes", "backlog_bytes")
     default = BrokerLimits()
+    body_bytes = table.number("body_bytes", default.body_bytes, 1024, 64 * MIB)
+    backlog_bytes = table.number("backlog_bytes", default.backlog_bytes, 1, 16 * GIB)
+    least = body_bytes + BESIDE_BODY_BYTES
+    if backlog_bytes < least:  # such a body could never be delivered
+        expected = f"at least {least}, which is limits.body_bytes and 2 MiB for what goes along with such a body"
+        found = f"{backlog_bytes}" if "backlog_bytes" in table else f"the default, {backlog_bytes}"
+        raise table.wrong("backlog_bytes", expected, found)
     return BrokerLimits(
-        body_bytes=table.number("body_bytes", default.body_bytes, 1024, 64 * 1024 * 1024),
+        body_bytes=body_bytes,
         nodes=table.number("nodes", default.nodes, 1, 1_000_000),
-        backlog_bytes=table.number("backlog_bytes", default.backlog_bytes, 64 * 1024, 16 * GIB),
+        backlog_bytes=backlog_bytes,
     )

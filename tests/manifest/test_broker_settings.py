@@ -37,6 +37,10 @@ def test_the_shipped_file_shows_the_defaults_and_changes_only_where_the_store_is
     assert load(folder, shipped) == load(folder, shown) == settings
 
 
+def test_a_backlog_that_holds_one_body_and_what_goes_along_with_it_is_taken(tmp_path: Path) -> None:
+    assert load(tmp_path, "[limits]\nbody_bytes = 2048\nbacklog_bytes = 2099200").limits.backlog_bytes == 2099200
+
+
 def test_a_store_that_is_not_given_is_in_run_beside_the_file(tmp_path: Path) -> None:
     assert load(tmp_path, "").store == tmp_path / "run" / "broker.db"
 
@@ -51,7 +55,7 @@ log_level = "debug"
 [limits]
 body_bytes = 2048
 nodes = 5
-backlog_bytes = 70000
+backlog_bytes = 3000000
 """
     assert load(tmp_path, text) == BrokerSettings(
         path=tmp_path / "broker.toml",
@@ -61,7 +65,7 @@ backlog_bytes = 70000
         renew_ms=500,
         store=tmp_path.parent / "s.db",
         log_level="debug",
-        limits=BrokerLimits(body_bytes=2048, nodes=5, backlog_bytes=70000),
+        limits=BrokerLimits(body_bytes=2048, nodes=5, backlog_bytes=3000000),
     )
 
 
@@ -91,6 +95,15 @@ def test_the_environment_overrides_where_it_listens(tmp_path: Path) -> None:
         ('relay = "tcp://0.0.0.0:*"', "relay: expected a loopback address"),
         ("lease_ms = 1000\nrenew_ms = 900", "renew_ms: expected at most half of lease_ms, 500, found 900"),
         ('store = ""', "store: expected the path of a file"),
+        (
+            "[limits]\nbody_bytes = 16777216",
+            "limits.backlog_bytes: expected at least 18874368, which is limits.body_bytes and 2 MiB for what goes "
+            "along with such a body, found the default, 16777216",
+        ),
+        (
+            "[limits]\nbody_bytes = 2048\nbacklog_bytes = 2099199",
+            "limits.backlog_bytes: expected at least 2099200, which is limits.body_bytes and 2 MiB",
+        ),
         ("[limits]\nnodes = 0", "limits.nodes: expected a whole number from 1 to 1000000, found 0"),
     ],
 )
