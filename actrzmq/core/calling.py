@@ -20,6 +20,7 @@ from actrzmq.core.serving import MAX_CHAIN
 from actrzmq.core.turn import Turn
 from actrzmq.errors import ActrOverloaded, ActrRuntimeError, ActrTimeoutError, ActrTransportError, Status
 from actrzmq.identity import Serial
+from actrzmq.wire.codec import OPEN_AT_ONCE
 from actrzmq.wire.messages import Between, Call, CallId, Cancel, Reason, Reply
 
 SETTLE_AFTER = 200
@@ -80,6 +81,11 @@ class Calling:
         if calls.bytes + len(body) > self._unanswered and len(calls):
             raise ActrOverloaded(
                 f"{route}: {calls.bytes} bytes of requests to {peer.name} wait for replies; "
+                "wait for some of them, or use more instances"
+            )
+        if peer.open_count >= OPEN_AT_ONCE:
+            raise ActrOverloaded(
+                f"{route}: {OPEN_AT_ONCE} calls and streams are open to {peer.name}; "
                 "wait for some of them, or use more instances"
             )
         envelope = Call(self.ids.draw(), route, body, timeout, chain, is_signal, metadata)

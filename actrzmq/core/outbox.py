@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from msgspec import Struct, structs
 
-from actrzmq.wire.codec import BATCH_BYTES, BATCH_ENVELOPES, LARGE_BYTES, LARGE_PER_MESSAGE
+from actrzmq.wire.codec import BATCH_BYTES, BATCH_ENVELOPES, HEADER_BYTES, LARGE_BYTES, LARGE_PER_MESSAGE
 from actrzmq.wire.messages import Between, Call, CallId, Reply, Tell, ToBroker
 
 ENVELOPE_BYTES = 48
 """What an envelope takes beside its body and names; a guess that errs on the safe side."""
+ID_BYTES = 9
+"""What a number takes, at most."""
+SETTLED_AT_ONCE = 10_000
+"""Settled ids that go into one batch before it is looked at again whether it is full."""
 BODIES_BYTES = 1024 * 1024
 """A batch is closed when its large bodies have so many bytes: one message must not fill what may wait for a node."""
 
@@ -53,12 +57,18 @@ class Outbox:
             parcel.body_bytes += len(envelope.body)
             size -= len(envelope.body)
             envelope = structs.replace(envelope, body=b"")
+        elif parcel.size + size + ENVELOPE_BYTES > HEADER_BYTES:  # a long list: in the next one it is the first
+            parcel = self._begin(now)
         parcel.size += size + ENVELOPE_BYTES
         parcel.envelopes.append(envelope)
 
     def settle(self, ids: list[CallId], now: int) -> None:
         """Let these ids ride along."""
-        self._open(now).settled.extend(ids)
+        for start in range(0, len(ids), SETTLED_AT_ONCE):
+            some = ids[start : start + SETTLED_AT_ONCE]
+            parcel = self._open(now)
+            parcel.settled.extend(some)
+            parcel.size += ID_BYTES * len(some)
 
     def take(self) -> list[Parcel]:
         """Everything queued, once."""
@@ -67,8 +77,13 @@ class Outbox:
 
     def _open(self, now: int) -> Parcel:
         if not self._parcels or self._parcels[-1].is_full:
-            self._parcels.append(Parcel(now))
+            return self._begin(now)
         return self._parcels[-1]
+
+    def _begin(self, now: int) -> Parcel:
+        parcel = Parcel(now)
+        self._parcels.append(parcel)
+        return parcel
 
     def __bool__(self) -> bool:
         return bool(self._parcels)

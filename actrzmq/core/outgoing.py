@@ -26,8 +26,16 @@ from actrzmq.core.paths import Pack, Via, Ways, Wish
 from actrzmq.core.peer import Peer
 from actrzmq.core.sending import SendChannel
 from actrzmq.core.turn import Turn
-from actrzmq.errors import ActrRuntimeError, ActrStreamError, ActrTimeoutError, ActrTransportError, Status
+from actrzmq.errors import (
+    ActrOverloaded,
+    ActrRuntimeError,
+    ActrStreamError,
+    ActrTimeoutError,
+    ActrTransportError,
+    Status,
+)
 from actrzmq.identity import Serial
+from actrzmq.wire.codec import OPEN_AT_ONCE
 from actrzmq.wire.messages import (
     Channel,
     EndAck,
@@ -98,10 +106,14 @@ class OutStreams:
     def open(self, peer: Peer, stream_id: str, lane: Lane, wish: Wish, timeout: int, sink: Any, now: int) -> OutStream:
         """Ask `peer` to take the stream; `turn.resolve` tells `sink` the OutStream when it is open, or the error.
 
-        Raises `ActrStreamError` if the same stream goes there already.
+        Raises `ActrStreamError` if the same stream goes there already, `ActrOverloaded` where too much is open.
         """
         if (peer.serial, stream_id) in self._by_key:
             raise ActrStreamError(f"stream {stream_id}: it is open to {peer.name} already", code=Status.ALREADY_EXISTS)
+        if peer.open_count >= OPEN_AT_ONCE:
+            raise ActrOverloaded(
+                f"stream {stream_id}: {OPEN_AT_ONCE} calls and streams are open to {peer.name}; end some of them first"
+            )
         self._last_open += 1
         path = Path.RELAY if wish is Wish.RELAY else Path.DIRECT
         stream = OutStream(peer, stream_id, lane, self._last_open, wish, path, sink, now + timeout)

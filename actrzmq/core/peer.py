@@ -43,6 +43,11 @@ class Peer:
         return peer_name(self.serial, self.id)
 
     @property
+    def open_count(self) -> int:
+        """Calls and streams that we have open to it."""
+        return len(self.calls) + len(self.opens)
+
+    @property
     def is_busy(self) -> bool:
         """Is anything open with it? The broker is told of such peers at every registration."""
         return bool(len(self.calls) or len(self.answers) or self.opens or self.incoming)

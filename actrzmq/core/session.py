@@ -21,7 +21,7 @@ from actrzmq.core.calls import OpenCall
 from actrzmq.core.discovery import Discovery, Watched
 from actrzmq.core.execution import Execution
 from actrzmq.core.failures import error_for, error_from, failure_bytes
-from actrzmq.core.outbox import Outbox
+from actrzmq.core.outbox import ID_BYTES, Outbox
 from actrzmq.core.packing import metadata_bytes
 from actrzmq.core.peer import Peer
 from actrzmq.core.peers import Peers
@@ -170,8 +170,9 @@ class Session:
     ) -> OpenCall:
         """Call `route` at `to`; `waiter` gets the Reply or the error, at the latest after `timeout` ms.
 
-        Raises `ActrOverloaded` where too much waits for replies from there, `ActrTransportError` for a node that is
-        down or when this one stops, `ActrRuntimeError` for a chain of more than 16 calls. Then nothing was sent.
+        Raises `ActrOverloaded` where too much waits for replies from there or is open, `ActrTransportError` for a node
+        that is down or when this one stops, and `ActrRuntimeError` for a chain of more than 16 calls; nothing was sent
+        then.
         """
         peer = self._reachable(to, route)
         peer.has_asked = True
@@ -507,7 +508,8 @@ class Session:
 
     def _list_what_is_open(self, peer: Peer, now: int) -> None:
         ids = tuple(call.call.id for call in peer.calls.waiting())
-        self._post(peer, Outstanding(ids, self._calling.ids.last, tuple(peer.opens)), 9 * len(ids), now)
+        listed = Outstanding(ids, self._calling.ids.last, tuple(peer.opens))
+        self._post(peer, listed, ID_BYTES * peer.open_count, now)
 
     def _peer_down(self, serial: Serial, reason: Reason, now: int) -> None:
         """It is down for good: nothing of it has effect from now on, even if it does not know yet."""

@@ -61,7 +61,7 @@ class Streams:
     def open(self, peer: Peer, stream_id: str, lane: Lane, wish: Wish, timeout: int, sink: Any, now: int) -> OutStream:
         """Ask `peer` to take the stream; `turn.resolve` tells `sink` the OutStream when it is open, or the error.
 
-        Raises `ActrStreamError` if the same stream goes there already.
+        Raises `ActrStreamError` if the same stream goes there already, `ActrOverloaded` where too much is open.
         """
         return self._out.open(peer, stream_id, lane, wish, timeout, sink, now)
 

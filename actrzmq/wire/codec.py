@@ -21,6 +21,8 @@ LARGE_PER_MESSAGE = 4
 MAX_PARTS = 2 + LARGE_PER_MESSAGE + 2
 """ZeroMQ frames in one message: peer id, address, batch, large bodies, and one that `Returned` puts before them."""
 HEADER_BYTES = 2 * BATCH_BYTES
+OPEN_AT_ONCE = 50_000
+"""Calls and streams that one node may have open to another: so many ids, in an `Outstanding`, fit into a header."""
 BODY_BYTES = 4 * 1024 * 1024
 """The default limit of a body or payload."""
 SERIAL_BYTES = 8

@@ -9,10 +9,12 @@ import pytest
 from actrzmq.core.calling import GIVE_UP_SILENCE, GRACE, SETTLE_AFTER, Calling
 from actrzmq.core.calls import OpenCall
 from actrzmq.core.peer import Peer
+from actrzmq.core.streams import StreamLimits, Streams, Wish
 from actrzmq.core.turn import Turn
 from actrzmq.errors import ActrOverloaded, ActrRuntimeError, ActrTimeoutError, ActrTransportError, Status
 from actrzmq.identity import Serial
-from actrzmq.wire.messages import Call, CallId, Cancel, Failure, Reason, Reply
+from actrzmq.wire.codec import OPEN_AT_ONCE
+from actrzmq.wire.messages import Call, CallId, Cancel, Failure, Lane, Reason, Reply
 
 
 class Caller:
@@ -172,6 +174,22 @@ def test_too_much_that_waits_for_replies_is_refused_but_one_call_always_goes() -
     with pytest.raises(ActrOverloaded):
         caller.call(b"x")
     assert len(caller.said) == 1
+
+
+def test_no_more_calls_and_streams_are_open_to_one_node_than_can_be_listed_to_it() -> None:
+    caller = Caller(unanswered=1_000_000_000)
+    streams = Streams(StreamLimits(), caller.post, lambda: caller.turn, bytes, "", "")
+    calls = [caller.call() for _ in range(OPEN_AT_ONCE - 1)]
+    streams.open(caller.peer, "last", Lane.RELIABLE, Wish.RELAY, 1_000, None, 0)
+    said = len(caller.said)
+    with pytest.raises(ActrOverloaded, match=r"route: 50000 calls and streams are open to .*; wait for some of them"):
+        caller.call()
+    with pytest.raises(ActrOverloaded, match=r"stream one more: 50000 calls and streams are open to .*; end some"):
+        streams.open(caller.peer, "one more", Lane.RELIABLE, Wish.RELAY, 1_000, None, 0)
+    assert len(caller.said) == said
+    assert streams.find(caller.peer.serial, "one more") is None
+    caller.reply(calls[0])
+    caller.call()
 
 
 def test_a_chain_of_more_than_sixteen_is_refused() -> None:

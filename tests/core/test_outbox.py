@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actrzmq.core.outbox import Outbox, Parcel
+from actrzmq.core.outbox import ID_BYTES, Outbox, Parcel
 from actrzmq.wire.codec import (
     BATCH_BYTES,
     BATCH_ENVELOPES,
@@ -14,10 +14,11 @@ from actrzmq.wire.codec import (
     HEADER_BYTES,
     LARGE_BYTES,
     LARGE_PER_MESSAGE,
+    OPEN_AT_ONCE,
     decode_batch,
     encode_batch,
 )
-from actrzmq.wire.messages import Batch, Call, CallId, Cancel, Reply, Tell
+from actrzmq.wire.messages import Batch, Call, CallId, Cancel, Outstanding, Reply, Tell
 
 
 def call(number: int, body: bytes = b"") -> Call:
@@ -99,6 +100,30 @@ def test_settled_ids_ride_with_what_is_said_next() -> None:
     (parcel,) = outbox.take()
     assert parcel.settled == [1, 2]
     assert parcel.envelopes == [Cancel(CallId(3))]
+
+
+def test_a_list_of_all_that_may_be_open_fits_into_a_batch_whatever_is_said_before_and_after() -> None:
+    ids = tuple(CallId(2**62 + number) for number in range(OPEN_AT_ONCE))
+    outbox = Outbox()
+    for number in range(4):
+        outbox.post(call(number, b"x" * 60_000), 60_000, 0)
+    outbox.post(Outstanding(ids, ids[-1]), ID_BYTES * len(ids), 0)
+    outbox.post(call(5, b"x" * 60_000), 60_000, 0)
+    parcels = outbox.take()
+    assert sum(len(parcel.envelopes) for parcel in parcels) == 6
+    assert max(len(encoded(parcel)) for parcel in parcels) <= HEADER_BYTES
+
+
+def test_settled_ids_are_spread_over_batches_that_the_other_side_takes() -> None:
+    ids = [CallId(2**62 + number) for number in range(100_000)]
+    outbox = Outbox()
+    for number in range(4):
+        outbox.post(call(number, b"x" * 60_000), 60_000, 0)
+    outbox.settle(ids, 0)
+    outbox.post(call(5, b"x" * 60_000), 60_000, 0)
+    parcels = outbox.take()
+    assert [id for parcel in parcels for id in parcel.settled] == ids
+    assert max(len(encoded(parcel)) for parcel in parcels) <= HEADER_BYTES
 
 
 @given(st.lists(st.integers(0, 150_000), max_size=60))
