@@ -16,7 +16,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from zlib import crc32
@@ -73,7 +73,7 @@ class Store:
         self.counters: Counter[str] = Counter()
         self._lock = FileLock(path.with_name(path.name + ".lock"))
         self._database: sqlite3.Connection | None = None
-        self._pending: dict[Serial, Remember | Bury] = {}
+        self._pending: OrderedDict[Serial, Remember | Bury] = OrderedDict()
         self._guard = threading.Lock()
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -159,12 +159,12 @@ class Store:
             self._wake.wait()
             self._wake.clear()
             with self._guard:
-                batch, self._pending = self._pending, {}
+                batch, self._pending = self._pending, OrderedDict()
             if batch and not self._write(batch.values()):
                 if self._closing.is_set():
                     break
                 with self._guard:
-                    self._pending = {**batch, **self._pending}
+                    self._pending = batch | self._pending
                     self._forget_excess()
                 self._closing.wait(RETRY_S)
                 self._wake.set()
@@ -191,7 +191,7 @@ class Store:
 
     def _forget_excess(self) -> None:
         while len(self._pending) > PENDING:
-            del self._pending[next(iter(self._pending))]
+            self._pending.popitem(last=False)
             self.counters["store.forgotten"] += 1
 
     def _disconnect(self) -> None:

@@ -26,6 +26,7 @@ from msgspec import Struct
 from actrzmq.core.directory import Directory
 from actrzmq.core.expected import Expected, Remembered
 from actrzmq.core.leases import Leases
+from actrzmq.core.recent import Recent
 from actrzmq.core.registry import Node, Registry
 from actrzmq.errors import Status
 from actrzmq.identity import KEY_BYTES, MAX_REALM, ActrId, Serial, serial_of
@@ -128,7 +129,7 @@ class BrokerCore:
         )
         self._by_peer: dict[bytes, Node] = {}
         self._by_token: dict[bytes, Node] = {}
-        self._dead: dict[Serial, None] = {}
+        self._dead: Recent[Serial] = Recent(limits.dead)
         self._sessions = 0
         self._unreachable: dict[Serial, int] = {}
         self._outbox: dict[bytes, list[FromBroker]] = {}
@@ -140,7 +141,7 @@ class BrokerCore:
 
     def expect(self, nodes: Iterable[Remembered], dead: Iterable[Serial], now: int) -> None:
         """After a restart: `nodes` were live and may be back within a lease; `dead` never are."""
-        self._dead.update(dict.fromkeys(dead))
+        self._dead.update(dead)
         self._expected.begin(nodes, now + self.limits.lease)
 
     # the hot path
@@ -197,10 +198,6 @@ class BrokerCore:
     def address_of(self, peer: bytes) -> bytes:
         """The address of the live node behind `peer`."""
         return self._by_peer[peer].address
-
-    def token_address(self, token: bytes) -> bytes:
-        """The address of the live node that `token` vouches for."""
-        return self._by_token[token].address
 
     # what nodes say
 
@@ -541,9 +538,7 @@ class BrokerCore:
         self._bury(serial, reason)
 
     def _bury(self, serial: Serial, reason: Reason) -> None:
-        self._dead[serial] = None
-        if len(self._dead) > self.limits.dead:
-            del self._dead[next(iter(self._dead))]
+        self._dead.add(serial)
         self.store_effects.append(Bury(serial, reason))
 
     def _give_up_expected(self) -> None:

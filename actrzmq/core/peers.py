@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actrzmq.core.peer import Peer
+from actrzmq.core.recent import Recent
 from actrzmq.identity import ActrId, Serial
 from actrzmq.wire.messages import Introduce
 
@@ -18,9 +19,8 @@ class Peers:
     """All peers of a node, itself among them. `remembered` are the dead ones kept in mind, at most."""
 
     def __init__(self, id: ActrId, remembered: int) -> None:
-        self._remembered = remembered
         self._known: dict[Serial, Peer] = {}
-        self._dead: dict[Serial, None] = {}
+        self._dead: Recent[Serial] = Recent(remembered)
         self._connection = 0
         self._has_forgotten = False
         self.become(id)
@@ -60,9 +60,7 @@ class Peers:
 
     def bury(self, serial: Serial) -> Peer | None:
         """It is down for good; returns the peer if it was known."""
-        self._dead[serial] = None
-        if len(self._dead) > self._remembered:
-            del self._dead[next(iter(self._dead))]
+        self._dead.add(serial)
         peer = self._known.get(serial)
         if peer is None or peer is self.me:
             return None

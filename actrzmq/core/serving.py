@@ -7,7 +7,7 @@ and would wait for ever. Chains are short (16), so the excess is too.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -49,7 +49,7 @@ class Serving:
         self._running: set[Execution] = set()
         self._extra = 0
         self._deadlines: Deadlines[Execution] = Deadlines()
-        self._kept: dict[Execution, None] = {}
+        self._kept: OrderedDict[Execution, None] = OrderedDict()  # its first entry is found at once
         self._kept_bytes = 0
         self.counters: Counter[str] = Counter()
         self.draining = False

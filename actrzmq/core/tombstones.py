@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from msgspec import structs
 
 from actrzmq.wire.messages import Channel, EndAck, Reset
@@ -17,7 +19,7 @@ class Tombstones:
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
-        self._words: dict[Channel, EndAck | Reset] = {}
+        self._words: OrderedDict[Channel, EndAck | Reset] = OrderedDict()
 
     def bury(self, channel: Channel, words: EndAck | Reset | None) -> None:
         """Remember what to answer on `channel`; None where there is nothing to say."""
@@ -28,7 +30,7 @@ class Tombstones:
             words = structs.replace(words, failure=failure)
         self._words[channel] = words
         if len(self._words) > self._kept:
-            del self._words[next(iter(self._words))]
+            self._words.popitem(last=False)  # a plain dictionary would look for its first entry, ever longer
 
     def answer(self, channel: Channel) -> EndAck | Reset | None:
         """What to say to a Probe or End on `channel`; None if it was never ours, or is forgotten."""

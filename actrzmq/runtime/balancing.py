@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from actrzmq.core.backoff import full_jitter
@@ -33,7 +34,7 @@ class Balancer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._topics: dict[ActrType, Watched] = {}
+        self._topics: OrderedDict[ActrType, Watched] = OrderedDict()
 
     async def call(
         self,
@@ -98,7 +99,7 @@ class Balancer:
         if watched is None:
             watched = self._engine.watch(actor_type, None)
             if len(self._topics) >= WATCHED_TYPES:
-                self._engine.unwatch(self._topics.pop(next(iter(self._topics))))
+                self._engine.unwatch(self._topics.popitem(last=False)[1])
         self._topics[actor_type] = watched  # at the end: most recently used
         return watched
 

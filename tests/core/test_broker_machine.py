@@ -189,8 +189,7 @@ class BrokerMachine(RuleBasedStateMachine):
         if found is not None:
             assert found.id.serial == target
             assert target not in self.buried
-            sender = self.core.token_address(connection.token)
-            assert sender in {node.address for node in self.core.nodes()}
+            (sender,) = [node.address for node in self.core.nodes() if node.token == connection.token]
             assert sender == found.address or sender in found.routes
 
     # what holds
