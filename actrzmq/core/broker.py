@@ -9,7 +9,9 @@ A node's life, as the broker sees it::
           └──one lease───────▶ down ◀──lease, stall limit, Deregister
 
 *down* is for good: the serial is remembered and refused from then on, since others have been told. *expected* are
-those that were live before the broker itself restarted: for one lease nobody is told that they are gone.
+those that were live before the broker itself restarted: for one lease nobody is told that they are gone. What only
+peers have named is refused as well once they were told that it is gone, but by this broker alone, and in a memory of
+its own: see `expected`.
 
 Application batches are routed by `route` and never opened. The answers and news of the broker itself collect in an
 outbox for each peer; the shell writes it out *before* it forwards the next batch, so an Introduce or PeerBack is always
@@ -130,6 +132,7 @@ class BrokerCore:
         self._by_peer: dict[bytes, Node] = {}
         self._by_token: dict[bytes, Node] = {}
         self._dead: Recent[Serial] = Recent(limits.dead)
+        self._disowned: Recent[Serial] = Recent(limits.expected)
         self._sessions = 0
         self._unreachable: dict[Serial, int] = {}
         self._outbox: dict[bytes, list[FromBroker]] = {}
@@ -366,7 +369,7 @@ class BrokerCore:
         if register.realm > MAX_REALM:
             return Refused(register.attempt, Status.INVALID_ARGUMENT, f"realms go from 0 to {MAX_REALM}")
         serial = serial_of(register.key)
-        if serial in self._dead:
+        if serial in self._dead or serial in self._disowned:
             return Refused(
                 register.attempt, Status.ABORTED, "this identity was declared down; take a new key", fatal=False
             )
@@ -453,10 +456,13 @@ class BrokerCore:
     def _miss(self, node: Node, serial: Serial) -> None:
         """`node` has something open with a node that is not there: down, unless the broker itself has just begun."""
         has_room = len(self._expected) < self.limits.expected
-        if has_room and node.registered_at < self._expected.until and serial not in self._dead:
+        is_dead = serial in self._dead or serial in self._disowned
+        if has_room and node.registered_at < self._expected.until and not is_dead:
             self._expected.add(serial, node.id.serial)
-        else:
-            self._say(node.peer, PeerDown(serial, Reason.UNKNOWN))
+            return
+        if not is_dead:
+            self._disowned.add(serial)
+        self._say(node.peer, PeerDown(serial, Reason.UNKNOWN))
 
     def _reunite(self, node: Node, waiting: Iterable[Serial]) -> None:
         """These asked for `node` before it was back. It may not know of what they have open with it."""
@@ -543,11 +549,16 @@ class BrokerCore:
 
     def _give_up_expected(self) -> None:
         for serial, expectation in self._expected.give_up().items():
-            self.counters["down.lease"] += 1
-            self._bury(serial, Reason.LEASE)
+            if expectation.remembered is not None:
+                reason = Reason.LEASE
+                self.counters["down.lease"] += 1
+                self._bury(serial, reason)
+            else:
+                reason = Reason.UNKNOWN
+                self._disowned.add(serial)
             for waiting in expectation.waiting:
                 if waiting in self._nodes:
-                    self._say(self._nodes[waiting].peer, PeerDown(serial, Reason.LEASE))
+                    self._say(self._nodes[waiting].peer, PeerDown(serial, reason))
 
     def _stranger(self, peer: bytes) -> None:
         self.counters["dropped.stranger"] += 1

@@ -1,4 +1,13 @@
-"""Nodes that were live before the broker restarted: until when they may come back, and who waits for them."""
+"""Nodes that were live before the broker restarted: until when they may come back, and who waits for them.
+
+A serial declared down never comes back. Of a node that the store knew, the broker can declare that: it is buried, for
+this broker and those after it. Of one that only peers have named (the store has lost it, or they made it up), the
+broker knows nothing to declare, and a name must cost nothing for long: neither a row in the store, nor the place of a
+node that is really down. But its peers, told that it is gone, end what they had open with it and forget what it has
+asked of them; if it came back under the same serial and said its calls again, they would run twice. So it is
+*disowned*: refused like the dead, in a bounded memory of its own, for as long as this broker lives. It takes a new
+key, as the dead do.
+"""
 
 from __future__ import annotations
 

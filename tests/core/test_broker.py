@@ -466,3 +466,40 @@ def test_expected_nodes_are_not_yet_there_and_then_down() -> None:
     assert PeerDown(lost.serial, Reason.LEASE) in heard
     assert client.route(lost.serial) is Reason.UNKNOWN
     assert client.say(Discover(2, ECHO)) == [NotFound(2)]
+
+
+def test_what_only_a_peer_named_is_waited_for_and_then_refused_but_not_stored_as_down() -> None:
+    world = World()
+    world.core.expect([], [], world.now)
+    named = Member(world, ECHO, "echo", {})
+    client = Member(world, CLIENT, "client", {"peers": (named.serial,)})
+    assert not any(isinstance(message, PeerDown) for message in client.register())
+    assert client.route(named) is Reason.NOT_YET
+    heard = []
+    for _ in range(11):
+        world.wait(1_000)
+        heard += client.renew()
+    assert PeerDown(named.serial, Reason.UNKNOWN) in heard
+    assert not any(isinstance(effect, Bury) for effect in world.core.store_effects)
+    assert world.core.statistics().get("down.lease", 0) == 0
+    (refused,) = named.register()
+    assert isinstance(refused, Refused)
+    assert (refused.status, refused.fatal) == (Status.ABORTED, False)
+
+
+def test_what_a_peer_names_after_that_lease_is_told_as_unknown_and_refused(world: World) -> None:
+    named = Member(world, ECHO, "echo", {})
+    client = Member(world, CLIENT, "client", {"peers": (named.serial,)})
+    assert PeerDown(named.serial, Reason.UNKNOWN) in client.register()
+    assert isinstance(named.register()[0], Refused)
+
+
+def test_names_that_peers_make_up_push_nobody_out_of_the_memory_of_the_dead() -> None:
+    world = World(BrokerLimits(dead=2, expected=3))
+    world.core.expect([], [], world.now)
+    gone = world.node()
+    gone.say(Deregister(gone.session))
+    Member(world, CLIENT, "client", {"peers": tuple(map(Serial, range(1, 50)))}).register()
+    world.wait(11_000)
+    assert len(world.core._disowned) == 3
+    assert isinstance(gone.register()[0], Refused)
