@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
-
 from msgspec import Struct
 
 from actrzmq.errors import ActrConfigError
 from actrzmq.identity import ActrId, ActrType
 
 
-class _Kind(Enum):
-    OWN = auto()
-    ACTOR = auto()
-    TYPE = auto()
-
-
 class Dest(Struct, frozen=True):
-    """A destination: one actor, any live actor of a type, or the own process."""
+    """A destination: one actor, any live actor of a type, or (neither given) the own process."""
 
-    _kind: _Kind
     _id: ActrId | None = None
     _type: ActrType | None = None
 
@@ -38,14 +29,14 @@ class Dest(Struct, frozen=True):
         """That actor and no other. Raises `ActrConfigError` if `id` is not an `ActrId`."""
         if not isinstance(id, ActrId):
             raise ActrConfigError(f"Dest.actor({id!r}): expected an ActrId, as discover() returns it")
-        return Dest(_Kind.ACTOR, id)
+        return Dest(id)
 
     @staticmethod
     def type(type: ActrType) -> Dest:
         """Any live actor of that type, chosen anew for each call by load. Raises `ActrConfigError` for others."""
         if not isinstance(type, ActrType):
             raise ActrConfigError(f"Dest.type({type!r}): expected an ActrType, as in ActrType('acme', 'Echo')")
-        return Dest(_Kind.TYPE, None, type)
+        return Dest(None, type)
 
     @property
     def id(self) -> ActrId | None:
@@ -60,10 +51,10 @@ class Dest(Struct, frozen=True):
     @property
     def is_own(self) -> bool:
         """Is it the own process?"""
-        return self._kind is _Kind.OWN
+        return self._id is None and self._type is None
 
     def __str__(self) -> str:
         return str(self._id or self._type or "the own process")
 
 
-_OWN = Dest(_Kind.OWN)
+_OWN = Dest()
