@@ -1,7 +1,7 @@
 """Calls to a type: each goes to a live instance, and on to another one where that is safe.
 
-The first call to a type watches it, so that the next ones need no question to the broker. Only what was *rejected*
-(has provably not run) is tried again, or what failed and is idempotent by its contract.
+The first call to a type watches it, so that the next ones need no question to the broker. Whom to call, and whether to
+try again, is decided in `core.balance`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import random
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from actrzmq.core.backoff import full_jitter
-from actrzmq.core.balance import choose
+from actrzmq.core.balance import Attempts, choose
 from actrzmq.core.discovery import Watched
-from actrzmq.errors import ActrNotFound, ActrOverloaded, ActrRuntimeError, ActrTimeoutError, ActrTransportError
+from actrzmq.errors import ActrNotFound, ActrRuntimeError, ActrTimeoutError
 from actrzmq.identity import ActrType, Serial
 from actrzmq.net.clock import boottime_ms
 from actrzmq.wire.messages import Reply
@@ -22,7 +21,6 @@ from actrzmq.wire.messages import Reply
 if TYPE_CHECKING:
     from actrzmq.runtime.engine import Engine
 
-ATTEMPTS = 5
 PICK_GRACE = 40
 """Milliseconds past the deadline that finding an instance may take, so that "nobody is there" can still be told."""
 WATCHED_TYPES = 100
@@ -49,26 +47,19 @@ class Balancer:
         metadata: dict[str, str] | None,
     ) -> Reply:
         """Call any instance; see the module. Raises what the last attempt raised."""
-        tried: set[Serial] = set()
-        may_have_run = False
-        for attempt in range(1, ATTEMPTS + 1):
+        attempts = Attempts(idempotent)
+        while True:
             serial = None
             try:
-                serial = await self._pick_within(actor_type, route_key, tried, deadline, wait)
+                serial = await self._pick_within(actor_type, route_key, attempts.tried, deadline, wait)
                 return await self._engine.call_once(serial, route_key, body, deadline, chain, signal, metadata)
             except ActrRuntimeError as error:
-                may_have_run = error.may_have_run = error.may_have_run or may_have_run
-                if serial is None or not isinstance(error, ActrTransportError | ActrOverloaded):
+                dice = random.random()  # noqa: S311 - jitter is no secret
+                pause = attempts.failed(serial, error, deadline - boottime_ms(), dice)
+                if pause is None:
                     raise
-                if attempt == ATTEMPTS or not _may_repeat(error, idempotent):
-                    raise
-                pause = full_jitter(attempt, random.random())  # noqa: S311 - jitter is no secret
-                if boottime_ms() + pause >= deadline:
-                    raise
-            tried.add(serial)
             self._engine.count("calls.tried_again")
             await asyncio.sleep(pause / 1000)
-        raise AssertionError("the last attempt returns or raises")
 
     async def _pick_within(
         self, actor_type: ActrType, route_key: str, tried: set[Serial], deadline: int, wait: bool
@@ -102,7 +93,3 @@ class Balancer:
                 self._engine.unwatch(self._topics.popitem(last=False)[1])
         self._topics[actor_type] = watched  # at the end: most recently used
         return watched
-
-
-def _may_repeat(error: ActrRuntimeError, idempotent: bool) -> bool:
-    return error.retryable and (not error.may_have_run or idempotent)

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actrzmq.core.backoff import full_jitter
-from actrzmq.core.balance import choose
+from actrzmq.core.balance import Attempts, choose
+from actrzmq.errors import (
+    ActrNotFound,
+    ActrOverloaded,
+    ActrPermissionDenied,
+    ActrRuntimeError,
+    ActrTimeoutError,
+    ActrTransportError,
+    ActrUnknownRoute,
+)
 from actrzmq.identity import ActrId, ActrType, Serial
 from actrzmq.wire.messages import Instance
 
@@ -67,3 +76,70 @@ def test_a_pause_is_within_its_bounds(attempt: int, dice: float) -> None:
 def test_pauses_grow_up_to_a_limit(attempt: int, most: int) -> None:
     assert full_jitter(attempt, 1.0) == most
     assert full_jitter(attempt, 0.0) == 0
+
+
+# after an attempt that failed
+
+
+HERE, THERE = Serial(1), Serial(2)
+
+
+def rejected() -> ActrRuntimeError:
+    return ActrTransportError("is down", may_have_run=False)
+
+
+def unknown() -> ActrRuntimeError:
+    return ActrTransportError("went away", may_have_run=True)
+
+
+def test_what_has_not_run_is_tried_again_after_a_pause_and_elsewhere() -> None:
+    attempts = Attempts(idempotent=False)
+    assert attempts.failed(HERE, rejected(), 1_000, 0.5) == full_jitter(1, 0.5)
+    assert attempts.failed(THERE, ActrOverloaded("full"), 1_000, 0.5) == full_jitter(2, 0.5)
+    assert attempts.tried == {HERE, THERE}
+
+
+def test_what_may_have_run_is_tried_again_only_if_it_may_run_twice() -> None:
+    assert Attempts(idempotent=False).failed(HERE, unknown(), 1_000, 0.5) is None
+    assert Attempts(idempotent=True).failed(HERE, unknown(), 1_000, 0.5) is not None
+
+
+def test_what_may_have_run_once_may_have_run_in_the_end() -> None:
+    attempts = Attempts(idempotent=True)
+    attempts.failed(HERE, unknown(), 1_000, 0.5)
+    later = rejected()
+    attempts.failed(THERE, later, 1_000, 0.5)
+    assert later.may_have_run
+    last = ActrNotFound("nobody is there")
+    assert attempts.failed(None, last, 1_000, 0.5) is None
+    assert last.may_have_run
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ActrPermissionDenied("no"),
+        ActrUnknownRoute("what?"),
+        ActrTimeoutError("late"),
+        ActrRuntimeError("the handler's own", retryable=True),
+        ActrOverloaded("too large", retryable=False),
+    ],
+)
+def test_what_another_instance_would_say_as_well_is_the_outcome(error: ActrRuntimeError) -> None:
+    assert Attempts(idempotent=True).failed(HERE, error, 1_000, 0.5) is None
+
+
+def test_where_no_instance_was_found_there_is_no_other() -> None:
+    assert Attempts(idempotent=True).failed(None, rejected(), 1_000, 0.5) is None
+
+
+def test_the_fifth_attempt_is_the_last() -> None:
+    attempts = Attempts(idempotent=False)
+    pauses = [attempts.failed(Serial(number), rejected(), 10_000, 1.0) for number in range(5)]
+    assert pauses == [40, 80, 160, 320, None]
+
+
+def test_no_attempt_begins_at_or_after_the_deadline() -> None:
+    assert Attempts(idempotent=False).failed(HERE, rejected(), 40, 1.0) is None
+    assert Attempts(idempotent=False).failed(HERE, rejected(), 41, 1.0) == 40
+    assert Attempts(idempotent=False).failed(HERE, rejected(), 0, 0.0) is None
