@@ -4,6 +4,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def connection_to(listener: socket.socket) -> socket.socket:
+    """The next connection, which leaves nothing behind at the listener's port when it is closed."""
+    listener.settimeout(20)
+    connection, _ = listener.accept()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return connection
 
 
 def test_the_client_shows_ten_messages_and_the_total(world: World) -> None:
@@ -39,10 +48,13 @@ def test_a_message_is_shown_when_it_comes_not_at_the_end(world: World) -> None:
 
 
 def test_the_starting_order_does_not_matter(world: World) -> None:
-    world.url = f"tcp://127.0.0.1:{free_port()}"
-    client = world.client("my-stream", "10")
-    server = world.server("--interval", "0.05")
-    time.sleep(1)  # long enough for both to have found nobody
+    with socket.create_server(("127.0.0.1", 0)) as nobody:  # answers no greeting
+        world.url = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
+        client = world.client("my-stream", "10")
+        with connection_to(nobody):
+            server = world.server("--interval", "0.05")
+            with connection_to(nobody):
+                pass  # both have looked for a broker
     assert client.process.poll() is None
     assert server.process.poll() is None
     world.broker(world.url)

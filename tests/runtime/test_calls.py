@@ -23,6 +23,7 @@ from actrzmq import (
     PayloadType,
 )
 from actrzmq.identity import Serial
+from tests.net.peers import Broker
 from tests.runtime.harness import HIDDEN, RAW, RUN, SERVER, Hidden, Raw, Script, World, ask, echo, to, until
 
 
@@ -265,10 +266,11 @@ async def test_a_signal_overtakes_what_waits_in_the_queue(world: World) -> None:
     assert order == ["first", "signal", "second", "third"]
 
 
-async def test_a_call_with_wait_waits_for_an_instance(world: World) -> None:
+async def test_a_call_with_wait_waits_for_an_instance(world: World, broker: Broker) -> None:
     client = await world.start("Client")
     call = asyncio.create_task(ask(client, Dest.type(SERVER), "early", wait=True))
-    await asyncio.sleep(0.1)
+    # One for the calls to come, and one for this call, after it was told that nobody is there.
+    await until(lambda: broker.core.statistics()["watches"] == 2, "two watches")
     assert not call.done()
     await world.start("Server", Script())
     assert await call == "early"
