@@ -36,9 +36,9 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
     os.chdir(RUN)  # the socket's whole path may be longer than a socket's address
-    broker = os.environ.setdefault("ACTRZMQ_BROKER", f"tcp://127.0.0.1:{free_port()}")
-    print(f"supervisord starts a broker at {broker}, a server and a client; their logs are in {RUN}", flush=True)
-    client = Log(RUN / "client.log")
+    address = os.environ.setdefault("ACTRZMQ_BROKER", f"tcp://127.0.0.1:{free_port()}")
+    print(f"supervisord starts a broker at {address}, a server and a client; their logs are in {RUN}", flush=True)
+    broker_log, client_log = Log(RUN / "broker.log"), Log(RUN / "client.log")
     # supervisord stops as well if this program is killed.
     os.environ["ACTRZMQ_PARENT"] = str(os.getpid())
     supervisord = subprocess.Popen(
@@ -48,7 +48,8 @@ def main() -> int:
     )
     code = 1
     try:
-        code = follow(client, supervisord)
+        wait_for_broker(broker_log, supervisord)
+        code = follow(client_log, supervisord)
     except Failure as failure:
         print(f"demo.py: {failure}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -59,12 +60,34 @@ def main() -> int:
     return code
 
 
+def wait_for_broker(log: Log, supervisord: subprocess.Popen[bytes]) -> None:
+    """Return when the broker is ready. One that can't start may find another at its address, which would be used."""
+    said = ""
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        check_running(supervisord)
+        has_failed = process_info("broker").get("statename") in ("BACKOFF", "EXITED", "FATAL")
+        said += log.read()
+        if said.startswith("ready ") or "\nready " in said:
+            return
+        if has_failed:
+            last_line = said.strip().rpartition("\n")[2]
+            raise Failure(f"the broker did not start: {last_line}")
+        time.sleep(0.05)
+    raise Failure(f"the broker was not ready within {TIMEOUT_S:.0f} s; {log.path} may say why")
+
+
+def check_running(supervisord: subprocess.Popen[bytes]) -> None:
+    """Raise `Failure` if supervisord has ended."""
+    if supervisord.poll() is not None:
+        raise Failure(f"supervisord did not start; {RUN / 'supervisord.log'} may say more")
+
+
 def follow(client: Log, supervisord: subprocess.Popen[bytes]) -> int:
     """Show what the client writes until it has ended; return its exit code."""
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
-        if supervisord.poll() is not None:
-            raise Failure(f"supervisord did not start; {RUN / 'supervisord.log'} may say more")
+        check_running(supervisord)
         info = process_info("client")
         client.show()
         if info.get("statename") in ("EXITED", "FATAL", "STOPPED") and info["start"]:
@@ -87,23 +110,27 @@ def process_info(name: str) -> dict[str, Any]:
 
 
 class Log:
-    """A log file, shown from where it ended when this began."""
+    """A log file, from where it ended when this began."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.shown = path.stat().st_size if path.exists() else 0
+        self.position = path.stat().st_size if path.exists() else 0
+
+    def read(self) -> str:
+        """What has been added since it was last asked."""
+        if not self.path.exists():
+            return ""
+        with self.path.open("rb") as file:
+            if self.path.stat().st_size < self.position:  # supervisord has begun a new file
+                self.position = 0
+            file.seek(self.position)
+            text = file.read()
+        self.position += len(text)
+        return text.decode("utf-8", "replace")
 
     def show(self) -> None:
         """Print what has been added."""
-        if not self.path.exists():
-            return
-        with self.path.open("rb") as file:
-            if self.path.stat().st_size < self.shown:  # supervisord has begun a new file
-                self.shown = 0
-            file.seek(self.shown)
-            text = file.read()
-        self.shown += len(text)
-        sys.stdout.write(text.decode("utf-8", "replace"))
+        sys.stdout.write(self.read())
         sys.stdout.flush()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.e2e.test_stream_echo import free_port
 from tests.e2e.world import EXAMPLE, environment, messages
+from tests.net.peers import Broker
 from tests.supervision.clones import REPOSITORY, Clone, is_alive, write_program
 
 
@@ -54,18 +55,22 @@ def test_clients_spread_over_the_instances_of_one_program(tmp_path: Path) -> Non
     assert min(map(servers.count, servers)) >= 3
 
 
-def test_the_demonstration_shows_every_message_and_stops_everything(tmp_path: Path) -> None:
-    clone = real_clone(tmp_path / "deep" / "/".join(["y" * 40] * 5))  # deeper than a socket's address reaches
-    done = subprocess.run(
+def demonstrate(clone: Clone, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, str(clone.root / "examples" / "stream-echo" / "demo.py")],
         cwd="/",
-        env=environment(),
+        env=environment(**variables),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
+
+
+def test_the_demonstration_shows_every_message_and_stops_everything(tmp_path: Path) -> None:
+    clone = real_clone(tmp_path / "deep" / "/".join(["y" * 40] * 5))  # deeper than a socket's address reaches
+    done = demonstrate(clone)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines[1:11] == messages(10, "my-stream")
@@ -74,3 +79,14 @@ def test_the_demonstration_shows_every_message_and_stops_everything(tmp_path: Pa
     assert left == {"supervisord.log", "broker.log", "server.log", "client.log", "broker.db"}
     assert not (clone.root / "conf" / "run").exists()
     assert str(REPOSITORY) not in done.stdout
+
+
+def test_a_demonstration_that_would_use_the_broker_of_another_fails_in_one_line(tmp_path: Path) -> None:
+    clone = real_clone(tmp_path / "clone")
+    with Broker() as foreign:
+        done = demonstrate(clone, ACTRZMQ_BROKER=foreign.endpoint)
+        assert foreign.core.statistics()["nodes"] == 0
+    assert done.returncode == 1
+    assert re.fullmatch(r"demo\.py: the broker did not start: .*Address already in use.*\n", done.stderr), done.stderr
+    assert "Received" not in done.stdout
+    assert done.stdout.endswith("everything is stopped\n")
