@@ -2,6 +2,9 @@
 
 A question that may wait is a watch that ends with the first instance. So there is one way of waiting, and it outlives
 a restart of the broker: watches are said again at every registration.
+
+A broker that is slow is not one that is away. While it is there, it has `ANSWER_WITHIN` beside the time that the asker
+gives; once it has been away for `BACK_WITHIN`, a question ends when the asker's own patience does.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ from actrzmq.wire.messages import (
 
 ANSWER_WITHIN = 5_000
 """Milliseconds that the broker has for an answer, beside what the caller would wait for an instance."""
+BACK_WITHIN = 1_000
+"""Milliseconds in which a broken connection is made anew; a broker that is away for longer is not just reconnecting."""
 
 
 class Change(Struct, frozen=True):
@@ -46,6 +51,8 @@ class _Ask(Struct):
     waiter: Any
     wait_until: int
     """Until when a missing instance is waited for; 0: not at all."""
+    patient_until: int
+    """Until when a broker that is away is waited for."""
     deadline: int
     is_waiting: bool = False
 
@@ -74,14 +81,19 @@ class Discovery:
     # verbs
 
     def discover(
-        self, type: ActrType | None, name: str, *, all: bool, timeout: int, waiter: Any, now: int
+        self, type: ActrType | None, name: str, *, all: bool, timeout: int, patience: int = 0, waiter: Any, now: int
     ) -> tuple[int, ToBroker]:
-        """Ask for one instance, or `all`; `waiter` gets a tuple of `Instance`, or the error."""
+        """Ask for one instance, or `all`; `waiter` gets a tuple of `Instance`, or the error.
+
+        An instance is waited for up to `timeout`, a broker that is away up to `patience` where that is more.
+        """
         query = self._next()
         ask = Discover(query, type, name, all)
-        deadline = now + timeout + ANSWER_WITHIN
-        self._asks[query] = _Ask(ask, waiter, now + timeout if timeout else 0, deadline)
-        self._deadlines.add(query, now + timeout if timeout else deadline)
+        patient_until = now + max(timeout, patience)
+        self._asks[query] = _Ask(
+            ask, waiter, now + timeout if timeout else 0, patient_until, patient_until + ANSWER_WITHIN
+        )
+        self._deadlines.add(query, patient_until)
         return query, ask
 
     def cancel(self, query: int) -> list[ToBroker]:
@@ -114,9 +126,9 @@ class Discovery:
         if isinstance(answer, NotYet) and not ask.wait_until:
             # Nobody is there since the broker restarted, which is not the caller's business: one lease tells.
             ask.wait_until = ask.deadline = now + lease
-            self._deadlines.add(answer.query, ask.deadline)
         if ask.wait_until > now:
             ask.is_waiting = True
+            self._deadlines.add(answer.query, ask.wait_until)
             return [Watch(answer.query, ask.ask.type, ask.ask.name)]
         del self._asks[answer.query]
         turn.resolve.append((ask.waiter, _nobody(ask.ask, answer.hidden if isinstance(answer, NotFound) else 0)))
@@ -178,19 +190,19 @@ class Discovery:
 
     # time
 
-    def tick(self, turn: Turn, now: int) -> list[ToBroker]:
-        """End the questions whose time is up."""
+    def tick(self, turn: Turn, away: int, now: int) -> list[ToBroker]:
+        """End the questions whose time is up. The broker has been away for `away` milliseconds; 0: it is there."""
         said: list[ToBroker] = []
         for query in self._deadlines.due(now):
             ask = self._asks.get(query)
             if ask is None:
                 continue
-            until = ask.wait_until if ask.is_waiting else ask.deadline
-            if now < until:
-                self._deadlines.add(query, until)  # the broker has not answered yet, or has asked for patience
+            again_at = ask.wait_until if ask.is_waiting else _look_again_at(ask, away, now)
+            if now < again_at:
+                self._deadlines.add(query, again_at)
                 continue
             del self._asks[query]
-            error = _nobody(ask.ask, 0) if ask.is_waiting else _no_answer()
+            error = _nobody(ask.ask, 0) if ask.is_waiting else _no_answer(away)
             turn.resolve.append((ask.waiter, error))
             said += [Unwatch(query)] if ask.is_waiting else []
         return said
@@ -209,6 +221,13 @@ class Discovery:
         return self._last
 
 
+def _look_again_at(ask: _Ask, away: int, now: int) -> int:
+    """When to look again at a question that has no answer; not after `now` if that is its end."""
+    if away >= BACK_WITHIN:
+        return ask.patient_until
+    return min(ask.deadline, max(ask.patient_until, now + BACK_WITHIN - away))
+
+
 def _tell(turn: Turn, watched: Watched, change: Change) -> None:
     if watched.sink is not None:
         turn.resolve.append((watched.sink, change))
@@ -221,5 +240,7 @@ def _nobody(ask: Discover, hidden: int) -> ActrNotFound:
     return ActrNotFound(f"{what}; is its process running, and does it use the same broker?")
 
 
-def _no_answer() -> ActrTransportError:
-    return ActrTransportError("the broker does not answer; is actrzmq-broker running at this address?")
+def _no_answer(away: int) -> ActrTransportError:
+    if away:
+        return ActrTransportError(f"no connection to the broker for {away} ms; is actrzmq-broker running?")
+    return ActrTransportError("the broker is connected and does not answer; is it overloaded, or stopped?")

@@ -103,6 +103,7 @@ class Registration:
         self._renew_at = 0
         self._heard_at = now
         self._is_connected = False
+        self._away_since: int | None = now
         self._retry_at = 0
 
     # events
@@ -113,9 +114,10 @@ class Registration:
         self._heard_at = now
         return self.register(now)
 
-    def disconnected(self) -> None:
+    def disconnected(self, now: int) -> None:
         """The connection is gone; libzmq is making a new one."""
         self._is_connected = False
+        self._is_away(now)
         if self.life is not Life.OUT:
             self.life = Life.OFFLINE
 
@@ -124,6 +126,7 @@ class Registration:
         if not self._is_connected or self.life is Life.OUT:
             return []
         self.life = Life.REGISTERING
+        self._is_away(now)
         self._attempt += 1
         self._registered_at = now
         self._retry_at = now + REGISTER_AGAIN
@@ -143,6 +146,7 @@ class Registration:
         self.received = self._reported = 0
         self._renew_at = now + self.renew_every if self.clock.is_good else now
         self.life = Life.ONLINE
+        self._away_since = None
         return True
 
     def renewed(self, answer: Renewed, now: int) -> None:
@@ -194,6 +198,14 @@ class Registration:
         """For how long a connected broker has said nothing, in milliseconds; 0 while that is no reason to worry."""
         quiet = now - self._heard_at
         return quiet if self.life is Life.ONLINE and quiet >= SILENCE else 0
+
+    def away(self, now: int) -> int:
+        """For how long there has been no broker that has this node registered, in milliseconds."""
+        return 0 if self._away_since is None or self.life is Life.OUT else now - self._away_since
+
+    def _is_away(self, now: int) -> None:
+        if self._away_since is None:
+            self._away_since = now
 
     def tick(self, now: int) -> list[ToBroker]:
         """What is due to be said."""

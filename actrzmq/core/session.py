@@ -142,9 +142,9 @@ class Session:
         self._forget_unsent()
         self._say(self.registration.connected(now), now)
 
-    def disconnected(self) -> None:
+    def disconnected(self, now: int) -> None:
         """The connection to the broker is gone."""
-        self.registration.disconnected()
+        self.registration.disconnected(now)
         self._forget_unsent()
 
     def paused(self, gap: int, now: int) -> None:
@@ -219,9 +219,24 @@ class Session:
 
     # discovery
 
-    def discover(self, type: ActrType | None, name: str, *, all: bool, timeout: int, waiter: Any, now: int) -> int:
-        """Ask who is of `type` (or publishes `name`); `waiter` gets a tuple of `Instance`, or the error."""
-        query, ask = self.discovery.discover(type, name, all=all, timeout=timeout, waiter=waiter, now=now)
+    def discover(
+        self,
+        type: ActrType | None,
+        name: str,
+        *,
+        all: bool,
+        timeout: int,
+        patience: int = 0,
+        waiter: Any,
+        now: int,
+    ) -> int:
+        """Ask who is of `type` (or publishes `name`); `waiter` gets a tuple of `Instance`, or the error.
+
+        `timeout` is for an instance to come, `patience` for a broker that is away, where that is more.
+        """
+        query, ask = self.discovery.discover(
+            type, name, all=all, timeout=timeout, patience=patience, waiter=waiter, now=now
+        )
         if self.is_online:
             self._say([ask], now)
         return query
@@ -360,7 +375,7 @@ class Session:
     def tick(self, now: int) -> None:
         """Everything whose time has come."""
         self._say(self.registration.tick(now), now)
-        self._say(self.discovery.tick(self.turn, now), now)
+        self._say(self.discovery.tick(self.turn, self.registration.away(now), now), now)
         for peer in self._calling.tick(now):
             if peer is self.peers.me:
                 self._calling.let_settled_ride(peer, now)

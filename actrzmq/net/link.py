@@ -143,4 +143,4 @@ class Link:
                     session.connected(now)
                 elif event == zmq.EVENT_DISCONNECTED:
                     self._unsent.clear()
-                    session.disconnected()
+                    session.disconnected(now)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from actrzmq.core.balance import Attempts, choose
@@ -51,7 +52,7 @@ class Balancer:
         while True:
             serial = None
             try:
-                serial = await self._pick_within(actor_type, route_key, attempts.tried, deadline, wait)
+                serial = await self.pick(actor_type, route_key, attempts.tried, deadline, wait)
                 return await self._engine.call_once(serial, route_key, body, deadline, chain, signal, metadata)
             except ActrRuntimeError as error:
                 dice = random.random()  # noqa: S311 - jitter is no secret
@@ -61,10 +62,13 @@ class Balancer:
             self._engine.count("calls.tried_again")
             await asyncio.sleep(pause / 1000)
 
-    async def _pick_within(
-        self, actor_type: ActrType, route_key: str, tried: set[Serial], deadline: int, wait: bool
+    async def pick(
+        self, actor_type: ActrType, route_key: str, tried: Collection[Serial], deadline: int, wait: bool
     ) -> Serial:
-        """As `_pick`, and no longer than the call itself may take."""
+        """A live instance, none of those `tried` if there is another; `wait` for one to come, where there is none.
+
+        A broker that is away is waited for in any case, but nothing for longer than the call itself may take.
+        """
         try:
             async with asyncio.timeout((max(0, deadline - boottime_ms()) + PICK_GRACE) / 1000):
                 return await self._pick(actor_type, tried, deadline, wait)
@@ -73,11 +77,11 @@ class Balancer:
                 raise
             raise ActrTimeoutError(f"{route_key}: nobody told in time who is of type {actor_type}; not sent") from None
 
-    async def _pick(self, actor_type: ActrType, tried: set[Serial], deadline: int, wait: bool) -> Serial:
+    async def _pick(self, actor_type: ActrType, tried: Collection[Serial], deadline: int, wait: bool) -> Serial:
         watched = self._watch(actor_type)
         if not watched.instances or watched.is_stale:
-            timeout = max(0, deadline - boottime_ms()) if wait else 0
-            found = await self._engine.discover(actor_type, timeout, all=False)
+            left = max(0, deadline - boottime_ms())
+            found = await self._engine.discover(actor_type, left if wait else 0, all=False, patience=left)
             return found[0].id.serial
         instances = list(watched.instances.values())
         chosen = choose(instances, tried, self._engine.session.open_calls_to, random.randrange)

@@ -80,7 +80,7 @@ class Context:
     async def discover(self, actor_type: ActrType, timeout_ms: int = 0) -> ActrId:
         """A live node of that type, chosen by load. Waits up to `timeout_ms` for one, by default not at all.
 
-        Raises `ActrNotFound` if there is none, `ActrTransportError` if the broker does not answer.
+        Raises `ActrNotFound` if there is none, `ActrTransportError` if the broker is away, or has not answered for 5 s.
         """
         return (await self._engine.discover(actor_type, timeout_ms, all=False))[0].id
 

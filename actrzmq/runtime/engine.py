@@ -259,15 +259,17 @@ class Engine:
     ) -> None:
         """See `Context.tell`."""
         self.check_running()
-        timeout = check_timeout(timeout_ms)
+        now = boottime_ms()
+        deadline = now + check_timeout(timeout_ms)
         route_key = check_name(route_key, "route key")
         body = self._encode(request, route_key)
         signal, extra = is_signal(payload_type), check_metadata(metadata)
         if dest.actor_type is not None:
-            serial = (await self.discover(dest.actor_type, 0, all=False))[0].id.serial
+            serial = await self.balancer.pick(dest.actor_type, route_key, (), deadline, wait=False)
+            now = boottime_ms()
         else:
             serial = self.session.serial if dest.id is None else dest.id.serial
-        self.session.tell(serial, route_key, body, timeout, boottime_ms(), is_signal=signal, metadata=extra)
+        self.session.tell(serial, route_key, body, max(1, deadline - now), now, is_signal=signal, metadata=extra)
         self.shell.wake()
 
     def finish(self, execution: Execution, outcome: bytes | ActrRuntimeError) -> None:
@@ -277,14 +279,22 @@ class Engine:
 
     # discovery
 
-    async def discover(self, actor_type: ActrType, timeout_ms: int, *, all: bool) -> tuple[Instance, ...]:
-        """See `Context.discover`."""
+    async def discover(
+        self, actor_type: ActrType, timeout_ms: int, *, all: bool, patience: int = 0
+    ) -> tuple[Instance, ...]:
+        """See `Context.discover`. `patience` is for a broker that is away, where that is more than the timeout."""
         self.check_running()
         check_type(actor_type, "discover")
         timeout = check_timeout(timeout_ms, may_be_zero=True)
         future: asyncio.Future[tuple[Instance, ...]] = self._loop.create_future()
         query = self.session.discover(
-            actor_type, "", all=all, timeout=timeout, waiter=_resolver(future), now=boottime_ms()
+            actor_type,
+            "",
+            all=all,
+            timeout=timeout,
+            patience=patience,
+            waiter=_resolver(future),
+            now=boottime_ms(),
         )
         self.shell.wake()
         try:
@@ -370,7 +380,7 @@ class Engine:
     async def open_stream(self, dest: Dest, stream_id: str, payload_type: PayloadType) -> Dest:
         """Open a stream and wait for that; returns the destination as one actor."""
         if dest.actor_type is not None:
-            dest = Dest.actor((await self.discover(dest.actor_type, 0, all=False))[0].id)
+            dest = Dest.actor((await self.discover(dest.actor_type, 0, all=False, patience=OPEN_WITHIN))[0].id)
         if (self._serial(dest), stream_id) in self._outlets:
             raise ActrStreamError(f"stream {stream_id}: it is open to {dest} already", code=Status.ALREADY_EXISTS)
         outlet = self._outlet(self._serial(dest), stream_id, payload_type)

@@ -216,7 +216,7 @@ class SimNode:
         if self.peer:
             del self.world.connections[self.peer]
             self.peer = b""
-            self._guarded(self.session.disconnected)
+            self._guarded(lambda: self.session.disconnected(self.world.now))
             self.world.after(RECONNECT, self.connect)
 
     def kill(self) -> None:

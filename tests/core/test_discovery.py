@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actrzmq.core.discovery import ANSWER_WITHIN, Change, Discovery, Watched
+from actrzmq.core.discovery import ANSWER_WITHIN, BACK_WITHIN, Change, Discovery, Watched
 from actrzmq.core.turn import Turn
 from actrzmq.errors import ActrNotFound, ActrTransportError
 from actrzmq.identity import ActrId, ActrType, Serial
@@ -27,8 +27,10 @@ class Asker:
         self.discovery = Discovery()
         self.turn = Turn()
 
-    def ask(self, timeout: int = 0, now: int = 0) -> int:
-        query, ask = self.discovery.discover(ECHO, "", all=False, timeout=timeout, waiter="asker", now=now)
+    def ask(self, timeout: int = 0, now: int = 0, patience: int = 0) -> int:
+        query, ask = self.discovery.discover(
+            ECHO, "", all=False, timeout=timeout, patience=patience, waiter="asker", now=now
+        )
         assert ask == Discover(query, ECHO, "", False)
         return query
 
@@ -44,6 +46,11 @@ class Asker:
 
     def change(self, watched: Watched, version: int, number: int, reason: Reason | None = None) -> list[Any]:
         return self.discovery.changed(Changed(watched.query, version, instance(number), reason), self.turn)
+
+    def wait(self, to: int, away_since: int | None = None) -> None:
+        """Tick as a shell would, until `to`."""
+        while (due := self.discovery.next_deadline()) is not None and due <= to:
+            self.discovery.tick(self.turn, 0 if away_since is None else due - away_since, due)
 
     @property
     def outcomes(self) -> list[Any]:
@@ -91,8 +98,8 @@ def test_who_waits_in_vain_is_told_when_the_time_is_up() -> None:
     asker = Asker()
     query = asker.ask(timeout=500)
     asker.hear(NotFound(query))
-    assert asker.discovery.tick(asker.turn, 490) == []
-    assert asker.discovery.tick(asker.turn, 520) == [Unwatch(query)]
+    assert asker.discovery.tick(asker.turn, 0, 490) == []
+    assert asker.discovery.tick(asker.turn, 0, 520) == [Unwatch(query)]
     assert isinstance(asker.outcomes[0], ActrNotFound)
 
 
@@ -100,19 +107,63 @@ def test_nobody_yet_is_waited_for_one_lease_even_by_who_would_not_wait() -> None
     asker = Asker()
     query = asker.ask(timeout=0)
     assert asker.hear(NotYet(query)) == [Watch(query, ECHO, "")]
-    assert asker.discovery.tick(asker.turn, LEASE - 1) == []
+    assert asker.discovery.tick(asker.turn, 0, LEASE - 1) == []
     assert asker.outcomes == []
-    asker.discovery.tick(asker.turn, LEASE + 20)
+    asker.discovery.tick(asker.turn, 0, LEASE + 20)
     assert isinstance(asker.outcomes[0], ActrNotFound)
 
 
 def test_a_broker_that_does_not_answer_ends_the_question_in_words() -> None:
     asker = Asker()
     asker.ask(timeout=500)
-    asker.discovery.tick(asker.turn, 600)
+    asker.wait(to=500 + ANSWER_WITHIN - 1)
     assert asker.outcomes == []
-    asker.discovery.tick(asker.turn, 500 + ANSWER_WITHIN + 20)
+    asker.wait(to=500 + ANSWER_WITHIN + 20)
     assert isinstance(asker.outcomes[0], ActrTransportError)
+    assert "does not answer" in str(asker.outcomes[0])
+
+
+@pytest.mark.parametrize("timeout", [0, 500, 3_000])
+def test_with_the_broker_away_a_question_ends_when_its_time_is_up(timeout: int) -> None:
+    asker = Asker()
+    asker.ask(timeout=timeout)
+    asker.wait(to=timeout - 1, away_since=-BACK_WITHIN)
+    assert asker.outcomes == []
+    asker.wait(to=timeout + 20, away_since=-BACK_WITHIN)
+    assert isinstance(asker.outcomes[0], ActrTransportError)
+    assert "no connection to the broker" in str(asker.outcomes[0])
+
+
+def test_a_broker_that_is_back_in_a_moment_is_waited_for_even_by_who_would_not_wait() -> None:
+    asker = Asker()
+    query = asker.ask()
+    asker.wait(to=BACK_WITHIN - 1, away_since=0)
+    assert asker.outcomes == []
+    assert list(asker.discovery.again()) == [Discover(query, ECHO, "", False)]
+    asker.wait(to=BACK_WITHIN + 500)
+    assert asker.outcomes == []
+    asker.hear(Found(query, (instance(1),)))
+    assert asker.outcomes == [(instance(1),)]
+
+
+def test_a_broker_that_goes_away_while_it_owes_an_answer_is_given_up_soon() -> None:
+    asker = Asker()
+    asker.ask()
+    asker.wait(to=2_000)
+    asker.wait(to=2_000 + BACK_WITHIN - 1, away_since=2_000)
+    assert asker.outcomes == []
+    asker.wait(to=2_000 + 2 * BACK_WITHIN, away_since=2_000)
+    assert isinstance(asker.outcomes[0], ActrTransportError)
+
+
+def test_patience_is_for_the_broker_and_not_for_an_instance() -> None:
+    asker = Asker()
+    query = asker.ask(patience=20_000)
+    asker.wait(to=19_999, away_since=-BACK_WITHIN)
+    assert asker.outcomes == []
+    list(asker.discovery.again())
+    asker.hear(NotFound(query), 20_000)
+    assert isinstance(asker.outcomes[0], ActrNotFound)
 
 
 def test_a_question_that_was_cancelled_is_answered_to_nobody() -> None:
@@ -192,5 +243,5 @@ def test_a_node_that_stops_ends_every_question() -> None:
     asker.ask(timeout=500)
     asker.discovery.fail_all(ActrTransportError("stopped"), asker.turn)
     assert isinstance(asker.outcomes[0], ActrTransportError)
-    asker.discovery.tick(asker.turn, 100_000)
+    asker.discovery.tick(asker.turn, 0, 100_000)
     assert len(asker.outcomes) == 1

@@ -116,17 +116,39 @@ def test_a_broker_that_says_nothing_for_two_seconds_is_silent() -> None:
     assert registration.silence(SILENCE + 5) == SILENCE + 5
     registration.heard(10, SILENCE + 5)
     assert registration.silence(SILENCE + 6) == 0
-    registration.disconnected()
+    registration.disconnected(SILENCE + 6)
     assert registration.silence(10 * SILENCE) == 0
 
 
 def test_a_lost_connection_is_waited_for_without_a_word() -> None:
     registration = Node().register()
-    registration.disconnected()
+    registration.disconnected(10)
     assert registration.life is Life.OFFLINE
     assert registration.tick(100_000) == []
     assert registration.next_deadline() is None
     assert registration.register(100_000) == []
+
+
+def test_the_broker_is_away_from_the_end_of_a_registration_to_the_next_one() -> None:
+    node = Node()
+    assert node.registration.away(70) == 70  # it has never been there
+    registration = node.register(100)
+    assert registration.away(200) == 0
+    registration.disconnected(300)
+    assert registration.away(350) == 50
+    registration.disconnected(400)
+    registration.connected(500)
+    assert registration.away(550) == 250  # connected, and not registered yet
+    registration.registered(answer(2), 560)
+    assert registration.away(600) == 0
+    registration.connected(700)  # it knows us no longer
+    assert registration.away(710) == 10
+
+
+def test_who_has_left_misses_no_broker() -> None:
+    registration = Node().registration
+    registration.leave()
+    assert registration.away(1_000) == 0
 
 
 def test_a_new_key_is_a_new_serial_and_its_attempts_count_anew() -> None:
@@ -175,7 +197,7 @@ def test_another_broker_has_another_clock() -> None:
     node = Node()
     registration = node.register(0, broker_time=1_000_000)
     assert registration.clock.broker_time(10) == 1_000_010
-    registration.disconnected()
+    registration.disconnected(15)
     node.register(20, broker_time=5, epoch=78)
     assert registration.clock.broker_time(20) == 5
 

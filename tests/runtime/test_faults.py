@@ -8,14 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from actrzmq import ActrId, ActrNotFound, ActrTransportError, Context, DataStream, Dest
-from tests.runtime.harness import SERVER, Script, World, ask, environment, spawn, to, until
+from actrzmq import ActrId, ActrNotFound, ActrTimeoutError, ActrTransportError, Context, DataStream, Dest
+from tests.net.peers import Broker
+from tests.runtime.harness import RUN, SERVER, Script, World, ask, broker_again, environment, spawn, to, until
 
 BROKER = "import sys; from actrzmq.brokerd.main import main; main(sys.argv[1:])"
 
@@ -212,6 +213,54 @@ async def test_discover_finds_one_at_once_or_waits_for_one(world: World) -> None
     assert await waiting == server.actor_id()
     second = await world.start("Server", Script())
     assert set(await client.context().discover_all(SERVER)) == {server.actor_id(), second.actor_id()}
+
+
+async def test_without_a_broker_questions_end_when_their_askers_time_is_up(tmp_path: Path) -> None:
+    with Broker() as broker:
+        world = World(broker.endpoint, tmp_path)
+        client = await world.start("Client")
+    try:
+        context = client.context()
+        await until(lambda: not client._engine.session.is_online, "the end of the connection")
+        started = time.monotonic()
+        for asking, at_most in (
+            (context.tell(Dest.type(SERVER), RUN, StringValue(), 300), 0.5),
+            (ask(client, Dest.type(SERVER), timeout_ms=300), 0.5),
+            (context.discover(SERVER), 1.5),
+            (context.discover_all(SERVER), 1.5),
+            (context.discover(SERVER, 300), 1.5),
+        ):
+            begun = time.monotonic()
+            with pytest.raises((ActrTransportError, ActrTimeoutError)):
+                await asking
+            assert time.monotonic() - begun < at_most
+        assert time.monotonic() - started < 4
+        begun = time.monotonic()
+        with pytest.raises(ActrTransportError, match="no connection to the broker"):
+            await context.discover(SERVER)
+        assert time.monotonic() - begun < 0.5  # it has been away for long
+    finally:
+        await world.close()
+
+
+async def test_a_first_call_to_a_type_is_held_until_the_broker_is_back(tmp_path: Path) -> None:
+    with Broker() as first:
+        world = World(first.endpoint, tmp_path)
+        client, _ = await world.pair()
+    try:
+        await until(lambda: not client._engine.session.is_online, "the end of the connection")
+        held = asyncio.create_task(ask(client, Dest.type(SERVER), "held"))
+        waiting = asyncio.create_task(ask(client, Dest.type(SERVER), "waiting", wait=True))
+        await asyncio.sleep(1.2)  # longer than a connection takes that is only broken
+        assert not held.done()
+        assert not waiting.done()
+        with broker_again(world.endpoint):
+            assert await waiting == "waiting"
+            with suppress(ActrNotFound):  # the server may be back a moment after the client
+                assert await held == "held"
+            await world.close()
+    finally:
+        await world.close()
 
 
 async def test_a_node_that_is_not_visible_is_not_found_and_can_be_called(world: World) -> None:
