@@ -108,6 +108,10 @@ class Registration:
 
     # events
 
+    def started(self, now: int) -> None:
+        """Only now does the node begin to connect: nobody was missed before."""
+        self._away_since = self._heard_at = now
+
     def connected(self, now: int) -> list[ToBroker]:
         """A handshake with the broker has been completed."""
         self._is_connected = True

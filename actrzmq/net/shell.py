@@ -7,8 +7,10 @@ everything that happens within one turn of the loop leaves in one batch for each
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
+from actrzmq.core.absence import Absence
 from actrzmq.core.registration import Life
 from actrzmq.core.session import Session
 from actrzmq.core.turn import News, Turn
@@ -22,17 +24,21 @@ HEARTBEAT = 500
 DEREGISTER_WITHIN = 500
 """Milliseconds that the last words may take to leave."""
 
+log = logging.getLogger("actrzmq.node")
+
 
 class Shell:
     """Sockets, timer and watchdog of one node. `carry_out` does what a Turn asks for."""
 
     def __init__(self, url: str, loop: asyncio.AbstractEventLoop, carry_out: Callable[[Turn], None]) -> None:
+        self._url = url
         self._loop = loop
         self._carry_out = carry_out
         self.link = Link(url, loop, self._readable)
         self.plane = Plane(loop, self._readable)
         self._watchdog = Watchdog(url, lambda: self._session.registration.token)
         self._session: Session
+        self._absence = Absence()
         self._is_awake = True  # until `start`, there is nothing to wake
         self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -41,6 +47,7 @@ class Shell:
     def start(self, session: Session) -> None:
         """Connect, and run `session` until `close`."""
         self._session = session
+        session.registration.started(boottime_ms())
         self._is_awake = False
         self.link.open()
         self.plane.open()
@@ -66,10 +73,22 @@ class Shell:
         if not self._is_closed:
             now = boottime_ms()
             self._watchdog.turned(now)
-            self._session.registration.lag = max(0, now - due) if due else 0
-            if self._session.registration.life is Life.OFFLINE:
+            registration = self._session.registration
+            registration.lag = max(0, now - due) if due else 0
+            if registration.life is Life.OFFLINE:
                 self.link.look_elsewhere()
+            away = registration.away(now)
+            if self._absence.is_to_be_told(away):
+                self._tell_away(away)
             self._loop.call_later(HEARTBEAT / 1000, self._heartbeat, now + HEARTBEAT)
+
+    def _tell_away(self, away: int) -> None:
+        if self._session.registration.life is Life.OFFLINE:
+            hint = "start it with `actrzmq-broker`, or say where it is in ACTRZMQ_BROKER or [system.broker] url"
+            log.warning("no broker url=%s for_ms=%d; %s", self._url, away, hint)
+        else:
+            hint = "is it a broker, and is it overloaded or stopped?"
+            log.warning("broker does not answer url=%s for_ms=%d; %s", self._url, away, hint)
 
     def _readable(self) -> None:
         if not self._is_awake:

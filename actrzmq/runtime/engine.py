@@ -119,10 +119,14 @@ class Engine:
         await self._until(lambda: not self.session.serving.open_count, deadline)
         streams = self.session.streams
         await self._while_moving(lambda: streams.sending_count, lambda: streams.moved[0], SENDER_IDLE, deadline)
+        cut_off = self._cut_off(deadline)  # before they are ended in order
         streams.drain_senders(boottime_ms())
         self.shell.wake()
         await self._until(lambda: not streams.sending_count, deadline)  # what is left has been ended, and is awaited
         await self._while_moving(lambda: streams.open_count, lambda: streams.moved, RECEIVER_IDLE, deadline)
+        cut_off = cut_off or self._cut_off(deadline)
+        if any(cut_off):
+            log.warning("drain time over drain_ms=%d; cut off calls=%d streams=%d", drain_ms, *cut_off)
         try:
             async with asyncio.timeout(max(0, deadline - boottime_ms()) / 1000 + ON_STOP_S):
                 await on_stop()
@@ -610,6 +614,12 @@ class Engine:
                 "generate the client with `actr gen`, give response_type=, or send bytes"
             )
         return response
+
+    def _cut_off(self, deadline: int) -> tuple[int, ...]:
+        """How many calls and streams are open still; nothing before the drain time is over."""
+        if boottime_ms() < deadline:
+            return ()
+        return self.session.serving.open_count, self.session.streams.open_count
 
     async def _until(self, is_done: Callable[[], object], deadline: int) -> None:
         """Wait until `is_done()` or `deadline`, looking again every few milliseconds: this is the way out, once."""

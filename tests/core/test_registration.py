@@ -132,6 +132,8 @@ def test_a_lost_connection_is_waited_for_without_a_word() -> None:
 def test_the_broker_is_away_from_the_end_of_a_registration_to_the_next_one() -> None:
     node = Node()
     assert node.registration.away(70) == 70  # it has never been there
+    node.registration.started(80)
+    assert node.registration.away(85) == 5
     registration = node.register(100)
     assert registration.away(200) == 0
     registration.disconnected(300)

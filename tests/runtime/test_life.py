@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 from google.protobuf.wrappers_pb2 import StringValue
 
 from actrzmq import (
@@ -406,6 +407,86 @@ async def test_a_start_that_is_given_up_leaves_nothing_behind(tmp_path: Path, br
         async with asyncio.timeout(0.2):
             await node.start()
     await until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors, "descriptors closed")
+
+
+def said(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    """The lines of that level in the log."""
+    return [record.getMessage() for record in caplog.records if record.levelno == level]
+
+
+async def test_a_node_without_a_broker_says_once_where_it_looks_for_one_and_once_that_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Broker() as first:
+        endpoint = first.endpoint
+    caplog.set_level(logging.INFO)
+    world = World(endpoint, tmp_path)
+    starting = asyncio.create_task(world.start("Node"))
+    try:
+        await until(lambda: said(caplog, logging.WARNING), "a warning", 3)
+        (warning,) = said(caplog, logging.WARNING)
+        assert warning.startswith(f"no broker url={endpoint} ")
+        assert "actrzmq-broker" in warning
+        assert "ACTRZMQ_BROKER" in warning
+        await asyncio.sleep(0.6)  # more than a heartbeat
+        with broker_again(endpoint):
+            await starting
+            await world.close()
+        assert said(caplog, logging.WARNING) == [warning]
+        assert [line for line in said(caplog, logging.INFO) if endpoint in line] == [
+            line for line in said(caplog, logging.INFO) if line.startswith("registered id=")
+        ]
+    finally:
+        await world.close()
+
+
+async def test_something_at_the_address_that_is_no_broker_is_named_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as stranger:
+        stranger.linger = 0
+        endpoint = f"tcp://127.0.0.1:{stranger.bind_to_random_port('tcp://127.0.0.1')}"
+        node = await World(endpoint, tmp_path).node("Node")
+        starting = asyncio.create_task(node.start())
+        await until(lambda: said(caplog, logging.WARNING), "a warning", 3)
+        assert said(caplog, logging.WARNING)[0].startswith(f"broker does not answer url={endpoint} ")
+        starting.cancel()
+        await asyncio.wait([starting])
+
+
+async def test_a_slow_on_start_hook_is_no_absence_of_the_broker(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    class Slow(Hooked):
+        async def on_start(self, ctx: Context) -> None:
+            await asyncio.sleep(1.1)
+
+    await world.start("Node", Slow())
+    assert not said(caplog, logging.WARNING)
+
+
+async def test_a_drain_that_runs_out_says_what_it_has_cut_off(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def hang(req: StringValue, ctx: Context) -> StringValue:
+        await asyncio.sleep(60)
+        return req
+
+    async def take(frame: DataStream, sender: object) -> None:
+        await asyncio.sleep(60)
+
+    server = await world.start("Server", Script(hang), drain_ms=300)
+    client = await world.start("Client")
+    calls = [asyncio.create_task(ask(client, to(server))) for _ in range(2)]
+    await client.context().register_stream("s", take)
+    await server.context().send_stream(to(client), DataStream("s", 1, b"x"))
+    await until(lambda: server.statistics()["calls.running_or_queued"] == 2, "the calls")
+    await server.shutdown()
+    assert said(caplog, logging.WARNING) == ["drain time over drain_ms=300; cut off calls=2 streams=1"]
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_a_drain_that_suffices_says_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    client, server = await world.pair()
+    await ask(client, to(server))
+    await server.shutdown()
+    assert not said(caplog, logging.WARNING)
 
 
 async def test_a_node_waits_for_a_broker_that_comes_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def start(node: ActrNode, deadline: float) -> ActrRef:
+async def start(node: ActrNode, broker_url: str, deadline: float) -> ActrRef:
     """Start the node, and wait until `deadline` for the broker and for a server."""
     try:
         async with asyncio.timeout_at(deadline):
@@ -147,7 +147,8 @@ async def start(node: ActrNode, deadline: float) -> ActrRef:
         remaining = max(0.0, deadline - asyncio.get_running_loop().time())
         await ref.discover(SERVER_TYPE, timeout_ms=round(remaining * 1000))
     except (TimeoutError, ActrTransportError):
-        raise Failure("no broker; start it with `actrzmq-broker`, or say where it is in ACTRZMQ_BROKER", 3) from None
+        hint = "start it with `actrzmq-broker`, or say where it is in ACTRZMQ_BROKER"
+        raise Failure(f"no broker at {broker_url}; {hint}", 3) from None
     except ActrNotFound as error:
         raise Failure(str(error), 4) from None
     return ref
@@ -159,7 +160,7 @@ async def receive(manifest: Path, stream_id: str, message_count: int, wait: floa
     async with await ActrSystem.from_toml(manifest) as system:
         handler = LocalStreamService(SERVER_TYPE)
         node = system.attach(local_service_actor.LocalStreamServiceWorkload(handler))
-        ref = await start(node, deadline)
+        ref = await start(node, system.manifest.broker_url, deadline)
         request = pb2.StartStreamRequest(stream_id=stream_id, message_count=message_count)
         response = await ref.call(request.route_key, request)
         if not response.success:
