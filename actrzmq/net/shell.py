@@ -2,6 +2,9 @@
 
 A turn takes in what has come, ticks if it is time, has the outcome carried out, and sends what is to be said. So
 everything that happens within one turn of the loop leaves in one batch for each destination.
+
+An exception in here is a bug in a machine, whose state can't be trusted from then on. It is caught once, at this edge:
+the shell closes, so that the broker and the peers hear of it, and its owner is told.
 """
 
 from __future__ import annotations
@@ -28,12 +31,19 @@ log = logging.getLogger("actrzmq.node")
 
 
 class Shell:
-    """Sockets, timer and watchdog of one node. `carry_out` does what a Turn asks for."""
+    """Sockets, timer and watchdog of one node. `carry_out` does what a Turn asks for, `broke` hears why it ended."""
 
-    def __init__(self, url: str, loop: asyncio.AbstractEventLoop, carry_out: Callable[[Turn], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        loop: asyncio.AbstractEventLoop,
+        carry_out: Callable[[Turn], None],
+        broke: Callable[[Exception], None],
+    ) -> None:
         self._url = url
         self._loop = loop
         self._carry_out = carry_out
+        self._broke = broke
         self.link = Link(url, loop, self._readable)
         self.plane = Plane(loop, self._readable)
         self._watchdog = Watchdog(url, lambda: self._session.registration.token)
@@ -48,14 +58,17 @@ class Shell:
         """Connect, and run `session` until `close`."""
         self._session = session
         session.registration.started(boottime_ms())
-        self._is_awake = False
         self.link.open()
         self.plane.open()
         self._watchdog.start()
+        self._is_awake = False
+        self.wake()
         self._heartbeat()
 
     def close(self) -> None:
         """Release everything; what is under way is lost, except for the last words to the broker."""
+        if self._is_closed:
+            return
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -69,18 +82,31 @@ class Shell:
             self._is_awake = True
             self._loop.call_soon(self._turn)
 
+    def _guarded(self, step: Callable[[], None]) -> None:
+        if self._is_closed:
+            return
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - the edge of the machines, see above; `broke` logs it
+            try:
+                self.close()
+            finally:
+                self._broke(error)
+
     def _heartbeat(self, due: int = 0) -> None:
-        if not self._is_closed:
-            now = boottime_ms()
-            self._watchdog.turned(now)
-            registration = self._session.registration
-            registration.lag = max(0, now - due) if due else 0
-            if registration.life is Life.OFFLINE:
-                self.link.look_elsewhere()
-            away = registration.away(now)
-            if self._absence.is_to_be_told(away):
-                self._tell_away(away)
-            self._loop.call_later(HEARTBEAT / 1000, self._heartbeat, now + HEARTBEAT)
+        self._guarded(lambda: self._beat(due))
+
+    def _beat(self, due: int) -> None:
+        now = boottime_ms()
+        self._watchdog.turned(now)
+        registration = self._session.registration
+        registration.lag = max(0, now - due) if due else 0
+        if registration.life is Life.OFFLINE:
+            self.link.look_elsewhere()
+        away = registration.away(now)
+        if self._absence.is_to_be_told(away):
+            self._tell_away(away)
+        self._loop.call_later(HEARTBEAT / 1000, self._heartbeat, now + HEARTBEAT)
 
     def _tell_away(self, away: int) -> None:
         if self._session.registration.life is Life.OFFLINE:
@@ -95,8 +121,9 @@ class Shell:
             self._turn()
 
     def _turn(self) -> None:
-        if self._is_closed:
-            return
+        self._guarded(self._take_turn)
+
+    def _take_turn(self) -> None:
         self._is_awake = False
         session, link, plane = self._session, self.link, self.plane
         now = boottime_ms()

@@ -38,7 +38,7 @@ from actrzmq.runtime.balancing import Balancer
 from actrzmq.runtime.context import Context
 from actrzmq.runtime.dest import Dest
 from actrzmq.runtime.dispatch import Dispatch, end_tasks
-from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS, check_body, check_metadata, check_name, check_timeout
+from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS, check_body, check_metadata, check_name, check_timeout, shown
 from actrzmq.runtime.messages import is_idempotent, response_of
 from actrzmq.runtime.payload import PayloadType, is_signal, lane_of
 from actrzmq.runtime.receiving import (
@@ -85,10 +85,13 @@ class Engine:
         self._out: asyncio.Future[None] = self._loop.create_future()
         self._is_started = self._is_stopped = self._is_closed = False
         self._pid = os.getpid()
-        self.refused: Callable[[ActrConfigError], None] = lambda refusal: None
+        self.failure: ActrRuntimeError | None = None
+        self.failed: Callable[[], object] = lambda: None
+        self._bug: Exception | None = None
+        self._promises: set[asyncio.Future[Any]] = set()
         self._watches: set[Watch] = set()
         self.dispatch = Dispatch(self, workloads)
-        self.shell = Shell(manifest.broker_url, self._loop, self._carry_out)
+        self.shell = Shell(manifest.broker_url, self._loop, self._carry_out, self._broke)
         plane = self.shell.plane
         self.session = Session(
             _register(manifest, plane.data_endpoint, fingerprint),
@@ -103,7 +106,7 @@ class Engine:
     # life
 
     async def start(self) -> None:
-        """Connect and register; waits for the broker for as long as it takes. Raises if the broker refuses."""
+        """Connect and register; waits for the broker for as long as it takes. `failed` is called where that fails."""
         self._is_started = True
         self.shell.start(self.session)
         await asyncio.shield(self._registered)
@@ -114,6 +117,17 @@ class Engine:
             return
         self._is_stopped = True
         deadline = boottime_ms() + drain_ms
+        if self._bug is None:
+            await self._drain(drain_ms, deadline)
+        try:
+            async with asyncio.timeout(max(0, deadline - boottime_ms()) / 1000 + ON_STOP_S):
+                await on_stop()
+        except TimeoutError:
+            log.error("on_stop has not ended in time; leaving without it")
+        finally:
+            await self.leave()
+
+    async def _drain(self, drain_ms: int, deadline: int) -> None:
         self.session.drain(boottime_ms())
         self.shell.wake()
         await self._until(lambda: not self.session.serving.open_count, deadline)
@@ -127,20 +141,14 @@ class Engine:
         cut_off = cut_off or self._cut_off(deadline)
         if any(cut_off):
             log.warning("drain time over drain_ms=%d; cut off calls=%d streams=%d", drain_ms, *cut_off)
-        try:
-            async with asyncio.timeout(max(0, deadline - boottime_ms()) / 1000 + ON_STOP_S):
-                await on_stop()
-        except TimeoutError:
-            log.error("on_stop has not ended in time; leaving without it")
-        finally:
-            await self.leave()
 
     async def leave(self) -> None:
         """Deregister, and release everything. What is open ends with an error here."""
         self._is_stopped = True
-        self.session.leave(boottime_ms())
-        self.shell.wake()
-        await self._until(self._out.done, boottime_ms() + 500)
+        if self._bug is None:
+            self.session.leave(boottime_ms())
+            self.shell.wake()
+            await self._until(self._out.done, boottime_ms() + 500)
         await self.close()
 
     async def close(self) -> None:
@@ -148,9 +156,10 @@ class Engine:
         if self._is_closed:
             return
         self._is_stopped = self._is_closed = True
-        self.session.leave(boottime_ms())
-        while turn := self.session.take_turn():
-            self._carry_out(turn)
+        if self._bug is None:
+            self.session.leave(boottime_ms())
+            while turn := self.session.take_turn():
+                self._carry_out(turn)
         for inbox in list(self._inboxes.values()):
             self._close(inbox, ActrTransportError(f"stream {inbox.stream_id}: the node has stopped"))
         for watch in list(self._watches):
@@ -158,6 +167,26 @@ class Engine:
         self.shell.close()
         await self.dispatch.stop()
         await end_tasks(self._tasks)
+
+    def fail(self, failure: ActrRuntimeError) -> None:
+        """The node can't go on: who starts it, or waits for its end, is to hear of it. The first reason counts."""
+        if self.failure is None:
+            self.failure = failure
+            self.failed()
+
+    def _broke(self, bug: Exception) -> None:
+        """The shell has ended by a bug. The session is asked nothing any more; what waits for it is told."""
+        log.critical("internal error; the node stops", exc_info=bug)
+        self._counters["internal_errors"] += 1
+        self._bug = bug
+        self.fail(_broken(bug))
+        for promise in self._promises:
+            _resolver(promise)(_broken(bug))
+        sinks: list[Inbox | Outlet] = [*self._inboxes.values(), *self._outlets.values()]
+        for sink in sinks:
+            self._close(sink, _broken(bug))
+        for watch in list(self._watches):
+            watch.end()
 
     @property
     def id(self) -> ActrId:
@@ -232,6 +261,7 @@ class Engine:
         if deadline <= now:
             raise ActrTimeoutError(f"{route_key}: the deadline of the calling handler has passed; nothing was sent")
         future: asyncio.Future[Reply] = self._loop.create_future()
+        self._promises.add(future)
         call = self.session.call(
             serial,
             route_key,
@@ -250,6 +280,8 @@ class Engine:
             self.session.cancel(call, boottime_ms())
             self.shell.wake()
             raise
+        finally:
+            self._promises.discard(future)
 
     async def tell(
         self,
@@ -278,6 +310,8 @@ class Engine:
 
     def finish(self, execution: Execution, outcome: bytes | ActrRuntimeError) -> None:
         """A handler has ended."""
+        if self._bug is not None:
+            return
         self.session.finish(execution, outcome, boottime_ms())
         self.shell.wake()
 
@@ -291,6 +325,7 @@ class Engine:
         check_type(actor_type, "discover")
         timeout = check_timeout(timeout_ms, may_be_zero=True)
         future: asyncio.Future[tuple[Instance, ...]] = self._loop.create_future()
+        self._promises.add(future)
         query = self.session.discover(
             actor_type,
             "",
@@ -307,6 +342,8 @@ class Engine:
             self.session.cancel_discover(query, boottime_ms())
             self.shell.wake()
             raise
+        finally:
+            self._promises.discard(future)
 
     def watch(self, actor_type: ActrType, sink: Callable[[Any], None] | None) -> Watched:
         """Watch a type until `unwatch`."""
@@ -367,6 +404,8 @@ class Engine:
 
     def progressed(self, receiver: Receiver) -> None:
         """Frames of it have been completed."""
+        if self._bug is not None:
+            return
         self.session.streams.progressed(receiver, boottime_ms())
         self.shell.wake()
 
@@ -446,6 +485,8 @@ class Engine:
         """Raise `ActrGateNotInitialized` unless this node runs, in this process and on this event loop."""
         if asyncio.get_running_loop() is not self._loop:
             raise self._elsewhere()
+        if self._bug is not None:
+            raise _broken(self._bug)
         if self._is_closed:
             raise ActrGateNotInitialized("the node has stopped; start another one")
         if not self._is_started and not may_start_later:
@@ -521,11 +562,8 @@ class Engine:
                 log.warning("fenced: %s; new id=%s", text, self.id)
             case News.REFUSED:
                 log.error("refused by the broker: %s", text)
-                refusal = ActrConfigError(f"the broker refuses this node: {text}")
-                if not self._registered.done():
-                    self._registered.set_exception(refusal)
-                else:
-                    self.refused(refusal)
+                if not self._is_stopped:
+                    self.fail(ActrConfigError(f"the broker refuses this node: {text}"))
             case News.OUT:
                 if not self._out.done():
                     self._out.set_result(None)
@@ -623,8 +661,12 @@ class Engine:
 
     async def _until(self, is_done: Callable[[], object], deadline: int) -> None:
         """Wait until `is_done()` or `deadline`, looking again every few milliseconds: this is the way out, once."""
-        while not is_done() and boottime_ms() < deadline and not self.session.is_out:  # noqa: ASYNC110 - the core has no events
+        while not is_done() and boottime_ms() < deadline and not self._has_ended:  # noqa: ASYNC110 - the core has no events
             await asyncio.sleep(0.01)
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._bug is not None or self.session.is_out
 
     async def _while_moving(
         self, is_open: Callable[[], object], mark: Callable[[], object], idle: int, deadline: int
@@ -652,6 +694,13 @@ def _resolver(future: asyncio.Future[Any]) -> Callable[[Any], None]:
             future.set_result(outcome)
 
     return resolve
+
+
+def _broken(bug: Exception) -> ActrRuntimeError:
+    """What those hear who wait for a node that has a bug; one for each, since callers note in it what they know."""
+    return ActrRuntimeError(
+        f"this node has stopped by an internal error, {shown(bug)}; its log has the traceback", may_have_run=True
+    )
 
 
 def _decode(body: bytes, response: type[Message], route_key: str) -> Message:
@@ -684,7 +733,7 @@ async def run_hook(workload: WorkloadBase, name: str, *arguments: object) -> Non
 async def _run_on_error(workload: WorkloadBase, context: Context, error: BaseException) -> None:
     try:
         await run_hook(workload, "on_error", context, error)
-    except Exception:
+    except Exception:  # the user's code: nobody waits for it who could be told, and the node goes on
         log.exception("on_error raised workload=%s", type(workload.handler).__name__)
 
 

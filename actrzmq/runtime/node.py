@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from actrzmq.contracts.bundle import check_fresh, read_contract
-from actrzmq.errors import ActrConfigError
+from actrzmq.errors import ActrConfigError, ActrGateNotInitialized
 from actrzmq.identity import ActrId, ActrType
 from actrzmq.manifest.model import Manifest
 from actrzmq.runtime.context import Context
@@ -35,39 +35,71 @@ class ActrNode:
     def __init__(self, manifest: Manifest, workloads: Sequence[WorkloadBase]) -> None:
         self._manifest = manifest
         self._workloads = list(workloads)
-        self._refs: list[ActrRef] = []
+        self._engine: Engine | None = None
+        self._ref: ActrRef | None = None
+        self._has_started_or_failed = asyncio.Event()
+        self._is_closed = False
 
     async def start(self) -> ActrRef:
         """Run the `on_start` hooks, register, run `on_ready`; returns once others can find the node.
 
         Waits for the broker for as long as it takes (bound it with `asyncio.timeout`). Raises `ActrConfigError` for
-        generated code that is stale or missing, and where the broker refuses the node.
+        generated code that is stale or missing, and where the broker refuses the node; `ActrGateNotInitialized` where
+        the node is closed meanwhile. A start that has failed may be tried again.
         """
-        if self._refs:
+        if self._is_closed:
+            raise ActrGateNotInitialized("this node has been closed; attach the workloads anew for another one")
+        if self._engine is not None:
             raise ActrConfigError("this node has been started already; attach the workloads anew for another one")
         fingerprint = check_contract(self._manifest, self._workloads)
         watch_parent(self._manifest.runtime.drain_ms / 1000 + LAST_SECONDS)
         if self._manifest.filter_level is not None:
             logging.getLogger("actrzmq").setLevel(self._manifest.filter_level.upper())
-        engine = Engine(self._manifest, self._workloads, fingerprint)
-        context = Context(engine)
+        self._has_started_or_failed.clear()
+        engine = self._engine = Engine(self._manifest, self._workloads, fingerprint)
         try:
-            for workload in self._workloads:
-                await run_hook(workload, "on_start", context)
-            await engine.start()
-            for workload in self._workloads:
-                await run_hook(workload, "on_ready", context)
+            await self._start(engine)
         except BaseException:
             await engine.leave()
+            self._engine = None
             raise
-        ref = ActrRef(engine, self._manifest, self._workloads)
-        self._refs.append(ref)
-        return ref
+        else:
+            self._ref = ActrRef(engine, self._manifest, self._workloads)
+        finally:
+            self._has_started_or_failed.set()
+        return self._ref
+
+    async def _start(self, engine: Engine) -> None:
+        """Returns when the node runs, and raises as soon as it has failed, whatever is waited for."""
+        context = Context(engine)
+        try:
+            async with asyncio.timeout(None) as scope:  # not for its time: it is a block that can be ended from outside
+                engine.failed = lambda: scope.reschedule(0)
+                for workload in self._workloads:
+                    await run_hook(workload, "on_start", context)
+                await engine.start()
+                for workload in self._workloads:
+                    await run_hook(workload, "on_ready", context)
+        except TimeoutError:
+            if not scope.expired():
+                raise  # a hook's own
+        finally:
+            engine.failed = lambda: None
+        if engine.failure is not None:
+            raise engine.failure
 
     async def close(self) -> None:
-        """Shut down what was started."""
-        for ref in self._refs:
-            await ref.shutdown()
+        """Shut down what was started. A start that is under way ends, and raises `ActrGateNotInitialized`."""
+        self._is_closed = True
+        if self._ref is not None:
+            await self._ref.shutdown()
+        elif self._engine is not None:
+            self._engine.fail(ActrGateNotInitialized("the node was closed while it was starting"))
+            try:
+                async with asyncio.timeout(LAST_SECONDS):
+                    await self._has_started_or_failed.wait()
+            except TimeoutError:
+                log.error("on_start or on_ready does not end when cancelled; leaving it behind")
 
 
 class ActrRef:
@@ -80,8 +112,7 @@ class ActrRef:
         self._context = Context(engine)
         self._stopping: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
-        self._refusal: ActrConfigError | None = None
-        engine.refused = self._refused
+        engine.failed = self._stop_soon
 
     def actor_id(self) -> ActrId:
         """The present identity. It changes if the node was cut off for a lease and had to come back as another."""
@@ -123,20 +154,21 @@ class ActrRef:
 
     async def shutdown(self) -> None:
         """Drain (for at most `[system.runtime] drain_ms`), stop, leave. Called again, it waits for the same end."""
-        if self._stopping is None:
-            self._stopping = asyncio.get_running_loop().create_task(self._shut_down())
-        await asyncio.shield(self._stopping)
+        await asyncio.shield(self._stop_soon())
 
     async def wait_for_shutdown(self) -> None:
-        """Wait until the node has stopped. Raises `ActrConfigError` if that was because a broker refuses it."""
+        """Wait until the node has stopped. Raises why, if it could not go on.
+
+        That is `ActrConfigError` where a broker refuses it, `ActrRuntimeError` (INTERNAL) after a bug in actrzmq.
+        """
         await self._stopped.wait()
-        if self._refusal is not None:
-            raise self._refusal
+        if self._engine.failure is not None:
+            raise self._engine.failure
 
     async def wait_for_ctrl_c_and_shutdown(self) -> None:
         """Serve until SIGINT or SIGTERM, then drain and stop. A second signal ends the process at once.
 
-        Raises `ActrConfigError` if a broker that came back refuses this node, for a reason that won't change.
+        Raises as `wait_for_shutdown`.
         """
         loop = asyncio.get_running_loop()
         received: asyncio.Future[signal.Signals] = loop.create_future()
@@ -163,11 +195,10 @@ class ActrRef:
             for number in numbers:
                 loop.remove_signal_handler(number)
 
-    def _refused(self, refusal: ActrConfigError) -> None:
-        """Without a broker that will have it, the node can only stop: whoever started it is to hear of it."""
+    def _stop_soon(self) -> asyncio.Task[None]:
         if self._stopping is None:
-            self._refusal = refusal
             self._stopping = asyncio.get_running_loop().create_task(self._shut_down())
+        return self._stopping
 
     async def _shut_down(self) -> None:
         try:
@@ -179,7 +210,7 @@ class ActrRef:
         for workload in self._workloads:
             try:
                 await run_hook(workload, "on_stop", self._context)
-            except Exception:
+            except Exception:  # the user's code: whatever it raises, the node leaves in good order
                 log.exception("on_stop raised workload=%s", type(workload.handler).__name__)
 
 

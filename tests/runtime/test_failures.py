@@ -1,0 +1,249 @@
+"""A node with a bug in it, or without a broker that takes it, ends in words: it neither hangs nor goes on silently."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+
+from actrzmq import (
+    ActrGateNotInitialized,
+    ActrNode,
+    ActrRef,
+    ActrRuntimeError,
+    ActrSystem,
+    ActrType,
+    Context,
+    DataStream,
+    Dest,
+    Status,
+)
+from tests.runtime.harness import SERVER, Script, World, ask, to, until
+
+WITHIN_S = 3
+
+
+def broken(*arguments: object) -> Any:
+    """What a bug in a machine does."""
+    raise ZeroDivisionError("a bug")
+
+
+def break_next_turn(ref: ActrRef, monkeypatch: pytest.MonkeyPatch, what: str = "tick") -> None:
+    """Put a bug into the session of `ref`, and have it take a turn."""
+    engine = ref._engine
+    monkeypatch.setattr(engine.session, what, broken)
+    engine.shell._tick_at = 0
+    engine.shell.wake()
+
+
+async def outcome_of(waiting: asyncio.Task[Any]) -> BaseException | None:
+    """How `waiting` has failed."""
+    done, _ = await asyncio.wait([waiting], timeout=WITHIN_S)
+    assert done, f"{waiting} hangs"
+    return waiting.exception()
+
+
+@pytest.mark.parametrize("what", ["tick", "take_turn", "next_deadline", "outgoing"])
+async def test_a_bug_in_a_turn_is_logged_and_stops_the_node(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    node = await world.start("Node")
+    break_next_turn(node, monkeypatch, what)
+    with pytest.raises(ActrRuntimeError, match=r"internal error.*ZeroDivisionError: a bug") as caught:
+        await asyncio.wait_for(node.wait_for_shutdown(), WITHIN_S)
+    assert caught.value.code is Status.INTERNAL
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert record.levelno == logging.CRITICAL
+    assert isinstance(record.exc_info[1], ZeroDivisionError)  # type: ignore[index]
+    assert node.statistics()["internal_errors"] == 1
+
+
+async def test_a_bug_ends_the_wait_for_ctrl_c_as_well(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await world.start("Node")
+    waiting = asyncio.create_task(node.wait_for_ctrl_c_and_shutdown())
+    await asyncio.sleep(0)
+    break_next_turn(node, monkeypatch)
+    assert isinstance(await outcome_of(waiting), ActrRuntimeError)
+
+
+async def test_a_bug_in_what_carries_a_turn_out_leaves_no_call_of_that_turn_open(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, server = await world.pair()
+    monkeypatch.setattr(client._engine, "_hear", broken)  # the last that is done of a turn
+    monkeypatch.setattr(client._engine.shell, "_carry_out", broken)
+    call = asyncio.create_task(ask(client, to(server)))
+    assert isinstance(await outcome_of(call), ActrRuntimeError)
+
+
+async def test_all_that_is_open_when_a_node_breaks_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(req: StringValue, ctx: Context) -> StringValue:
+        await asyncio.sleep(60)
+        return req
+
+    client, server = await world.pair(hang)
+    context = client.context()
+    window = "[system.streams]\nwindow_frames = 1"
+    slow = await world.start("Slow", more=window)
+    await slow.context().register_stream("s", lambda frame, sender: asyncio.sleep(60))
+    handle = await context.register_stream("in", lambda frame, sender: None)
+
+    async def send() -> None:
+        for number in range(1, 100):
+            await context.send_stream(to(slow), DataStream("s", number, b"x"))
+
+    async def iterate() -> None:
+        async for _ in context.stream("t"):
+            pass
+
+    async def watch() -> str:
+        async with context.watch(SERVER) as watch:
+            async for _ in watch:
+                pass
+        return "over"
+
+    waiting = [
+        asyncio.create_task(ask(client, to(server), timeout_ms=20_000)),
+        asyncio.create_task(context.discover(ActrType("acme", "Nobody"), 20_000)),
+        asyncio.create_task(handle.wait_closed()),
+        asyncio.create_task(send()),
+        asyncio.create_task(iterate()),
+    ]
+    watching = asyncio.create_task(watch())
+    await until(lambda: server.statistics()["calls.running_or_queued"], "the call")
+    await until(lambda: client._engine._outlets, "the stream")
+    await asyncio.sleep(0.05)
+    break_next_turn(client, monkeypatch)
+    for task in waiting:
+        error = await outcome_of(task)
+        assert isinstance(error, ActrRuntimeError), task
+        assert "internal error" in str(error), task
+    assert await asyncio.wait_for(watching, WITHIN_S) == "over"
+    assert waiting[0].exception().may_have_run  # type: ignore[union-attr]
+    with pytest.raises(ActrRuntimeError):
+        await asyncio.wait_for(client.wait_for_shutdown(), WITHIN_S)
+    await until(lambda: not server.statistics()["calls.running_or_queued"], "the end of the caller, told by the broker")
+
+
+async def test_a_broken_node_runs_its_on_stop_hooks_in_which_nothing_hangs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    class Hooked(Script):
+        async def on_stop(self, ctx: Context) -> None:
+            with pytest.raises(ActrRuntimeError, match="internal error"):
+                await ask(ctx, Dest.local())
+            heard.append("stop")
+
+    node = await world.start("Node", Hooked())
+    break_next_turn(node, monkeypatch)
+    with pytest.raises(ActrRuntimeError, match="internal error"):
+        await asyncio.wait_for(node.wait_for_shutdown(), WITHIN_S)
+    assert heard == ["stop"]
+
+
+async def test_a_bug_in_the_first_turn_fails_the_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actrzmq.core.session.Session.tick", broken)
+    with pytest.raises(ActrRuntimeError, match="internal error"):
+        await asyncio.wait_for(world.start("Node"), WITHIN_S)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("actrzmq")]
+
+
+async def test_a_bug_while_on_ready_runs_fails_the_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hooked(Script):
+        async def on_ready(self, ctx: Context) -> None:
+            monkeypatch.setattr(ctx._engine.session, "take_turn", broken)
+            ctx._engine.shell.wake()
+            await asyncio.sleep(60)
+
+    with pytest.raises(ActrRuntimeError, match="internal error"):
+        await asyncio.wait_for(world.start("Node", Hooked()), WITHIN_S)
+
+
+async def test_a_bug_in_the_heartbeat_stops_the_node(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await world.start("Node")
+    monkeypatch.setattr(node._engine.shell._absence, "is_to_be_told", broken)
+    with pytest.raises(ActrRuntimeError, match="internal error"):
+        await asyncio.wait_for(node.wait_for_shutdown(), WITHIN_S)
+
+
+async def starting(node: ActrNode) -> asyncio.Task[ActrRef]:
+    """A start that waits for a broker."""
+    task = asyncio.create_task(node.start())
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    return task
+
+
+Close = Callable[[ActrSystem, ActrNode], Any]
+
+
+@pytest.mark.parametrize(
+    "close", [lambda system, node: system.__aexit__(None, None, None), lambda system, node: node.close()]
+)
+async def test_a_start_that_waits_ends_when_its_system_or_node_is_closed(world: World, close: Close) -> None:
+    world.endpoint = "tcp://127.0.0.1:1"
+    system = await world.system(world.manifest())
+    node = system.attach()
+    task = await starting(node)
+    await asyncio.wait_for(close(system, node), WITHIN_S)
+    assert task.done()
+    assert isinstance(task.exception(), ActrGateNotInitialized)
+    assert "closed while it was starting" in str(task.exception())
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("actrzmq")]
+
+
+async def test_a_start_that_hangs_in_a_hook_ends_when_its_node_is_closed(world: World) -> None:
+    cancelled = asyncio.Event()
+
+    class Hooked(Script):
+        async def on_start(self, ctx: Context) -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                cancelled.set()
+
+    node = await world.node("Node", Hooked())
+    task = await starting(node)
+    await asyncio.wait_for(node.close(), WITHIN_S)
+    assert isinstance(task.exception(), ActrGateNotInitialized)
+    assert cancelled.is_set()
+
+
+async def test_a_node_that_was_closed_does_not_start(world: World) -> None:
+    node = await world.node("Node")
+    await node.close()
+    with pytest.raises(ActrGateNotInitialized, match="closed"):
+        await node.start()
+
+
+async def test_a_start_that_has_failed_may_be_tried_again(world: World) -> None:
+    class Hooked(Script):
+        tries = 0
+
+        async def on_start(self, ctx: Context) -> None:
+            self.tries += 1
+            if self.tries == 1:
+                raise LookupError("no database")
+
+    node = await world.node("Server", Hooked())
+    with pytest.raises(LookupError):
+        await node.start()
+    ref = await node.start()
+    assert await ask(ref, Dest.local(), "x") == "x"
+
+
+async def test_a_second_start_while_the_first_one_waits_is_refused(world: World) -> None:
+    world.endpoint = "tcp://127.0.0.1:1"
+    node = await world.node("Node")
+    task = await starting(node)
+    with pytest.raises(ActrRuntimeError, match="started already"):
+        await node.start()
+    await node.close()
+    assert isinstance(task.exception(), ActrGateNotInitialized)
