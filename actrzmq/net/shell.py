@@ -46,7 +46,7 @@ class Shell:
         self._broke = broke
         self.link = Link(url, loop, self._readable)
         self.plane = Plane(loop, self._readable)
-        self._watchdog = Watchdog(url, lambda: self._session.registration.token)
+        self.watchdog = Watchdog(url, lambda: self._session.registration.token)
         self._session: Session
         self._absence = Absence()
         self._is_awake = True  # until `start`, there is nothing to wake
@@ -60,7 +60,7 @@ class Shell:
         session.registration.started(boottime_ms())
         self.link.open()
         self.plane.open()
-        self._watchdog.start()
+        self.watchdog.start()
         self._is_awake = False
         self.wake()
         self._heartbeat()
@@ -72,7 +72,7 @@ class Shell:
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
-        self._watchdog.stop()
+        self.watchdog.stop()
         self.plane.close()
         self.link.close(DEREGISTER_WITHIN)
 
@@ -98,7 +98,7 @@ class Shell:
 
     def _beat(self, due: int) -> None:
         now = boottime_ms()
-        self._watchdog.turned(now)
+        self.watchdog.turned(now)
         registration = self._session.registration
         registration.lag = max(0, now - due) if due else 0
         if registration.life is Life.OFFLINE:
@@ -127,7 +127,7 @@ class Shell:
         self._is_awake = False
         session, link, plane = self._session, self.link, self.plane
         now = boottime_ms()
-        session.paused(self._watchdog.take_gap(now), now)
+        session.paused(self.watchdog.take_gap(now), now)
         more = link.drain(session, now)
         more = plane.drain(session, now) or more
         if now >= self._tick_at:
@@ -147,7 +147,7 @@ class Shell:
         self._arm(now)
 
     def _act(self, turn: Turn, now: int) -> None:
-        self._watchdog.turned(now)
+        self.watchdog.turned(now)
         if turn.gone:
             self.plane.forget(turn.gone)
         for news, _ in turn.news:

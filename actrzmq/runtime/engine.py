@@ -205,6 +205,7 @@ class Engine:
             **self._counters,
             **self.dispatch.counters,
             **{f"link.{key}": count for key, count in self.shell.link.counters.items()},
+            **{f"watchdog.{key}": count for key, count in self.shell.watchdog.counters.items()},
             **{f"plane.{key}": count for key, count in self.shell.plane.counters.items()},
         }
 
