@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from actrzmq.runtime.dest import Dest
 from actrzmq.runtime.engine import Engine, run_hook
 from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS
 from actrzmq.runtime.payload import PayloadType
+from actrzmq.runtime.signals import listening
 from actrzmq.runtime.workload import WorkloadBase
 from actrzmq.supervision.parent import watch_parent
 
@@ -166,34 +166,27 @@ class ActrRef:
             raise self._engine.failure
 
     async def wait_for_ctrl_c_and_shutdown(self) -> None:
-        """Serve until SIGINT or SIGTERM, then drain and stop. A second signal ends the process at once.
+        """Serve until SIGINT, SIGTERM or SIGHUP, then drain and stop. A second signal ends the process at once.
 
-        Raises as `wait_for_shutdown`.
+        SIGHUP is left to a program that handles or ignores it itself. Signals reach the main thread only; on a loop in
+        another one this waits for the shutdown. Raises as `wait_for_shutdown`.
         """
-        loop = asyncio.get_running_loop()
-        received: asyncio.Future[signal.Signals] = loop.create_future()
+        received = asyncio.Event()
 
         def stop(number: signal.Signals) -> None:
-            if received.done():
-                log.warning("second signal %s: leaving at once", number.name)
-                logging.shutdown()
-                os._exit(128 + number)
             log.info("signal %s: draining for at most %d ms", number.name, self._manifest.runtime.drain_ms)
-            received.set_result(number)
+            received.set()
 
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        for number in numbers:
-            loop.add_signal_handler(number, stop, number)
-        try:
-            stopped = asyncio.ensure_future(self._stopped.wait())
-            stopped.add_done_callback(lambda _: received.cancel())
-            await asyncio.wait([received])
-            stopped.cancel()
+        with listening(stop, always=(signal.SIGINT, signal.SIGTERM), if_free=(signal.SIGHUP,)):
+            log.info("serving id=%s; Ctrl-C or SIGTERM stops it", self.actor_id())
+            ends = [asyncio.ensure_future(event.wait()) for event in (received, self._stopped)]
+            try:
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for end in ends:
+                    end.cancel()
             await self.shutdown()
             await self.wait_for_shutdown()
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
 
     def _stop_soon(self) -> asyncio.Task[None]:
         if self._stopping is None:

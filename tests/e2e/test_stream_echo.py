@@ -110,23 +110,54 @@ def test_without_a_broker_the_client_says_so_in_time(world: World) -> None:
     assert re.fullmatch(rf"client\.py: no broker at {world.url}; .+`actrzmq-broker`.+", late)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_server_stops_when_it_is_told_to(world: World, number: signal.Signals) -> None:
     world.broker()
     server = world.server()
-    server.wait_until_it_catches(signal.SIGTERM)
+    server.wait_for("serving id=")
     server.process.send_signal(number)
     assert server.wait(5) == 0
     assert "Traceback" not in server.err
 
 
-def test_a_client_interrupted_leaves_without_a_traceback(world: World) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_client_told_to_stop_leaves_in_order_and_with_the_number_of_the_signal(
+    world: World, number: signal.Signals
+) -> None:
     world.broker()
-    world.server("--interval", "0.2")
+    server = world.server("--interval", "0.2")
     client = world.client("my-stream", "100")
     client.wait_for("Stream message 2 ")
-    client.process.send_signal(signal.SIGINT)
-    assert client.wait(5) == 130
+    client.process.send_signal(number)
+    assert client.wait(5) == 128 + number
+    assert client.err == ""
+    assert re.search(r"^Total: \d+ of 100 messages", client.out, re.MULTILINE)
+    assert server.process.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("program", ["server", "client"])
+def test_a_program_that_waits_for_its_broker_may_be_told_to_stop(
+    world: World, program: str, number: signal.Signals
+) -> None:
+    world.url = f"tcp://127.0.0.1:{free_port()}"
+    waiting = world.start(f"{program}.py", *(["s", "1"] if program == "client" else []), cwd=world.example / program)
+    waiting.wait_for("no broker")
+    waiting.process.send_signal(number)
+    assert waiting.wait(5) == 128 + number
+    assert "Traceback" not in waiting.err
+
+
+def test_a_second_ctrl_c_ends_a_client_at_once(world: World) -> None:
+    world.broker()
+    server = world.server("--interval", "0.2")
+    client = world.client("my-stream", "100")
+    client.wait_for("Stream message 2 ")
+    server.process.send_signal(signal.SIGSTOP)
+    for _ in range(2):
+        client.process.send_signal(signal.SIGINT)
+        time.sleep(0.02)  # two that come at the same moment are one
+    assert client.wait(2) in (130, -signal.SIGINT)  # the latter where the interpreter was on its way out already
     assert client.err == ""
 
 

@@ -76,14 +76,6 @@ class Program:
             assert time.monotonic() < deadline, f"no {pattern!r} in: {self.out}{self.err}"
             time.sleep(0.01)
 
-    def wait_until_it_catches(self, number: signal.Signals, timeout: float = 20) -> None:
-        """Wait until the program has a handler for the signal."""
-        deadline = time.monotonic() + timeout
-        status = Path(f"/proc/{self.process.pid}/status")
-        while not int(re.findall(r"SigCgt:\s*(\w+)", status.read_text())[0], 16) >> (number - 1) & 1:
-            assert time.monotonic() < deadline, f"{self.out}{self.err}"
-            time.sleep(0.01)
-
     def wait(self, timeout: float = 30) -> int:
         """The exit code, once there is one."""
         return self.process.wait(timeout)
