@@ -1,7 +1,8 @@
 """Asks a stream server for COUNT messages on the stream STREAM_ID, and prints them as they come.
 
 Exits 0 if exactly these came, in order, once each; 1 if not; 2 for wrong arguments or a wrong manifest;
-3 if there is no broker, 4 if there is no server.
+3 if there is no broker, 4 if there is no server. Told to stop, it leaves in order and exits with 128 and the
+number of the signal: 130 after Ctrl-C, 143 after SIGTERM, 129 when its terminal has closed.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 async def serve(manifest: Path, interval: float) -> None:
-    """Serve until SIGINT or SIGTERM. Waits for the broker, if that is started later."""
+    """Serve until SIGINT, SIGTERM or SIGHUP. Waits for the broker, if that is started later."""
     async with await ActrSystem.from_toml(manifest) as system:
         node = system.attach(StreamServerWorkload(StreamServer(interval)))
         ref = await node.start()
@@ -60,7 +60,10 @@ async def serve(manifest: Path, interval: float) -> None:
 
 
 def main() -> int:
-    """The exit code: 0 after a stop, 2 for a wrong manifest, 1 for any other failure."""
+    """The exit code: 0 after a stop, 2 for a wrong manifest, 1 for any other failure.
+
+    Told to stop before it serves, it exits with 128 and the number of the signal.
+    """
     arguments = parse()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
