@@ -225,3 +225,20 @@ def test_nothing_is_left_when_all_is_done_and_settled() -> None:
         desk.serving.forget(execution)
     serving = desk.serving
     assert (serving.open_count, serving._queued_bytes, serving._kept_bytes, len(serving._deadlines)) == (0, 0, 0, 0)
+
+
+def test_calls_that_are_given_up_while_they_wait_take_no_room() -> None:
+    desk = Desk(concurrency=1)
+    desk.accept()
+    desk.start()
+    waiting = [desk.accept(is_signal=number % 2 == 0) for number in range(10)]
+    for number in range(10_000):
+        desk.serving.forget(desk.accept(is_signal=number % 2 == 0))
+        assert len(desk.serving._queue) + len(desk.serving._signals) < 200
+    assert desk.serving.open_count == 11
+    running, order = [desk.serving.running[0]], []
+    while running:
+        desk.finish(running[0])
+        running = desk.serving.startable(0)
+        order += running
+    assert order == waiting[::2] + waiting[1::2]
