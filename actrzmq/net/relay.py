@@ -112,6 +112,7 @@ class Relay:
         push = None if node is None else self._push_to(node)
         if node is None or push is None:
             return
+        self.counters["relay.messages"] += 1
         message: _Message = [_mark(node), *frames]
         if push.backlog or not sockets.send(push.socket, message):
             push.backlog.append(message)

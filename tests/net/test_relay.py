@@ -79,7 +79,9 @@ def sender(broker: Broker, receiver: Receiver) -> Iterator[Sender]:
         yield sender
 
 
-def test_frames_arrive_in_order_from_the_first_on_with_the_bytes_so_far(sender: Sender, receiver: Receiver) -> None:
+def test_frames_arrive_in_order_from_the_first_on_with_the_bytes_so_far(
+    broker: Broker, sender: Sender, receiver: Receiver
+) -> None:
     mark = sender.token + receiver.address
     for at in range(100):
         sender.relay(b"%d" % at, b"large", mark=mark)
@@ -90,6 +92,7 @@ def test_frames_arrive_in_order_from_the_first_on_with_the_bytes_so_far(sender: 
         assert frames == [b"%d" % at, b"large"]
     assert counts[0] == 1 + 5 + 64
     assert counts == sorted(counts)
+    assert broker.loop.statistics()["relay.messages"] == 100
 
 
 @pytest.mark.parametrize(
