@@ -38,6 +38,24 @@ def test_the_client_shows_ten_messages_and_the_total(world: World) -> None:
     assert client.err == ""
 
 
+@pytest.mark.parametrize(("path", "is_relayed"), [("direct", False), ("relay", True)])
+def test_a_path_that_the_manifests_name_is_taken_with_the_same_result(
+    world: World, tmp_path: Path, path: str, is_relayed: bool
+) -> None:
+    world.example = shutil.copytree(world.example, tmp_path / "stream-echo")
+    for manifest in world.example.glob("*/Actr.toml"):
+        manifest.write_text(f'{manifest.read_text()}\n[system.streams]\npath = "{path}"\n')
+    broker = world.broker()
+    world.server("--interval", "0.02")
+    client = world.client("my-stream", "20")
+    assert client.wait() == 0, client.err
+    assert received(client) == messages(20, "my-stream")
+    broker.process.send_signal(signal.SIGUSR1)
+    counted = re.search(r" relay\.messages=(\d+)", broker.wait_for("statistics nodes=.*")[0])
+    relayed = int(counted[1]) if counted else 0
+    assert relayed >= 10 if is_relayed else relayed == 0, "most frames leave alone, 20 ms apart"
+
+
 def test_a_message_is_shown_when_it_comes_not_at_the_end(world: World) -> None:
     world.broker()
     world.server("--interval", "0.5")
