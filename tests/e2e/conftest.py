@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.world import EXAMPLE, World, run_python
+from tests.net.peers import address
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +28,10 @@ def world(example: Path, tmp_path: Path) -> Iterator[World]:
     world = World(example, tmp_path)
     yield world
     world.stop()
+
+
+@pytest.fixture
+def free_address() -> Iterator[str]:
+    """Where there is no broker, and only this test will start one."""
+    with address() as endpoint:
+        yield endpoint

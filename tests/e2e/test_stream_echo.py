@@ -14,12 +14,6 @@ import pytest
 from tests.e2e.world import World, messages, received
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def connection_to(listener: socket.socket) -> socket.socket:
     """The next connection, which leaves nothing behind at the listener's port when it is closed."""
     listener.settimeout(20)
@@ -118,8 +112,8 @@ def test_without_a_server_the_client_says_so_in_time(world: World) -> None:
 
 
 @pytest.mark.serial
-def test_without_a_broker_the_client_says_so_in_time(world: World) -> None:
-    world.url = f"tcp://127.0.0.1:{free_port()}"
+def test_without_a_broker_the_client_says_so_in_time(world: World, free_address: str) -> None:
+    world.url = free_address
     client = world.client("--wait", "2", "my-stream", "10")
     assert client.wait() == 3
     assert time.monotonic() - client.started < 5
@@ -156,9 +150,9 @@ def test_a_client_told_to_stop_leaves_in_order_and_with_the_number_of_the_signal
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("program", ["server", "client"])
 def test_a_program_that_waits_for_its_broker_may_be_told_to_stop(
-    world: World, program: str, number: signal.Signals
+    world: World, free_address: str, program: str, number: signal.Signals
 ) -> None:
-    world.url = f"tcp://127.0.0.1:{free_port()}"
+    world.url = free_address
     waiting = world.start(f"{program}.py", *(["s", "1"] if program == "client" else []), cwd=world.example / program)
     waiting.wait_for("no broker")
     waiting.process.send_signal(number)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.test_stream_echo import free_port
 from tests.e2e.world import EXAMPLE, environment, messages
 from tests.net.peers import Broker
 from tests.supervision.clones import REPOSITORY, Clone, is_alive, write_program
@@ -25,9 +24,9 @@ def real_clone(root: Path) -> Clone:
     return clone
 
 
-def test_supervisord_runs_the_example_to_its_end(tmp_path: Path) -> None:
+def test_supervisord_runs_the_example_to_its_end(tmp_path: Path, free_address: str) -> None:
     clone = real_clone(tmp_path / "a clone")
-    with clone.supervisord(ACTRZMQ_BROKER=f"tcp://127.0.0.1:{free_port()}"):
+    with clone.supervisord(ACTRZMQ_BROKER=free_address):
         assert clone.wait_state("client", "EXITED", timeout=60)["exitstatus"] == 0
         pids = [clone.wait_state(name, "RUNNING")["pid"] for name in ("broker", "server")]
         lines = clone.log("client").splitlines()
@@ -36,9 +35,9 @@ def test_supervisord_runs_the_example_to_its_end(tmp_path: Path) -> None:
     assert not any(map(is_alive, pids))
 
 
-def test_clients_spread_over_the_instances_of_one_program(tmp_path: Path) -> None:
+def test_clients_spread_over_the_instances_of_one_program(tmp_path: Path, free_address: str) -> None:
     clone = real_clone(tmp_path / "clone")
-    with clone.supervisord(ACTRZMQ_BROKER=f"tcp://127.0.0.1:{free_port()}"):
+    with clone.supervisord(ACTRZMQ_BROKER=free_address):
         clone.wait_log("client", "Received", timeout=60)
         clone.ctl("stop", "server")
         programs = clone.root / "conf" / "supervisor.d"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -149,6 +151,13 @@ class Peer:
     def is_silent(self, milliseconds: int = 50) -> bool:
         """Does nothing come for a while?"""
         return not self.socket.poll(milliseconds, zmq.POLLIN)
+
+
+@contextmanager
+def address() -> Iterator[str]:
+    """An address for brokers that come and go: nobody else can take it meanwhile, as a port that is free again."""
+    with tempfile.TemporaryDirectory(prefix="actr") as folder:
+        yield f"ipc://{folder}/broker"
 
 
 def wait_until(condition: object, what: str, timeout: float = 5) -> None:

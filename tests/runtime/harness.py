@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 
 from actrzmq import ActrNode, ActrRef, ActrSystem, ActrType, Context, Dest, rpc, service
-from tests.net.peers import Broker
 
 PATIENCE_S = 30
 REPOSITORY = Path(__file__).parents[2]
@@ -126,22 +123,6 @@ async def ask(caller: ActrRef | Context, dest: Dest, text: str = "", route_key: 
     context = caller.context() if isinstance(caller, ActrRef) else caller
     answer = await context.call(dest, route_key, StringValue(value=text), response_type=StringValue, **more)
     return answer.value
-
-
-@contextmanager
-def broker_again(endpoint: str) -> Iterator[Broker]:
-    """A broker where another one was: its port is free a moment after it has gone."""
-    host, port = endpoint.removeprefix("tcp://").split(":")
-    deadline = time.monotonic() + 5
-    while True:
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, int(port)))
-            break
-        assert time.monotonic() < deadline, f"{endpoint} is not free"
-        time.sleep(0.005)
-    with Broker(listen=endpoint) as broker:
-        yield broker
 
 
 async def until(condition: Callable[[], object], what: str, timeout_s: float = 5) -> None:

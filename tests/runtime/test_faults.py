@@ -16,7 +16,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from actrzmq import ActrId, ActrNotFound, ActrTimeoutError, ActrTransportError, Context, DataStream, Dest
 from tests.net.peers import Broker
-from tests.runtime.harness import RUN, SERVER, Script, World, ask, broker_again, environment, spawn, to, until
+from tests.runtime.harness import RUN, SERVER, Script, World, ask, environment, spawn, to, until
 
 BROKER = "import sys; from actrzmq.brokerd.main import main; main(sys.argv[1:])"
 
@@ -243,9 +243,9 @@ async def test_without_a_broker_questions_end_when_their_askers_time_is_up(tmp_p
         await world.close()
 
 
-async def test_a_first_call_to_a_type_is_held_until_the_broker_is_back(tmp_path: Path) -> None:
-    with Broker() as first:
-        world = World(first.endpoint, tmp_path)
+async def test_a_first_call_to_a_type_is_held_until_the_broker_is_back(tmp_path: Path, free_address: str) -> None:
+    with Broker(listen=free_address):
+        world = World(free_address, tmp_path)
         client, _ = await world.pair()
     try:
         await until(lambda: not client._engine.session.is_online, "the end of the connection")
@@ -254,7 +254,7 @@ async def test_a_first_call_to_a_type_is_held_until_the_broker_is_back(tmp_path:
         await asyncio.sleep(1.2)  # longer than a connection takes that is only broken
         assert not held.done()
         assert not waiting.done()
-        with broker_again(world.endpoint):
+        with Broker(listen=free_address):
             assert await waiting == "waiting"
             with suppress(ActrNotFound):  # the server may be back a moment after the client
                 assert await held == "held"

@@ -29,8 +29,8 @@ from actrzmq import (
     rpc,
     service,
 )
-from tests.net.peers import Broker
-from tests.runtime.harness import RUN, SERVER, Script, World, ask, broker_again, spawn, to, until
+from tests.net.peers import Broker, address
+from tests.runtime.harness import RUN, SERVER, Script, World, ask, spawn, to, until
 
 
 class Hooked(Script):
@@ -417,27 +417,26 @@ def said(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
 async def test_a_node_without_a_broker_says_once_where_it_looks_for_one_and_once_that_it_is_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Broker() as first:
-        endpoint = first.endpoint
     caplog.set_level(logging.INFO)
-    world = World(endpoint, tmp_path)
-    starting = asyncio.create_task(world.start("Node"))
-    try:
-        await until(lambda: said(caplog, logging.WARNING), "a warning", 3)
-        (warning,) = said(caplog, logging.WARNING)
-        assert warning.startswith(f"no broker url={endpoint} ")
-        assert "actrzmq-broker" in warning
-        assert "ACTRZMQ_BROKER" in warning
-        await asyncio.sleep(0.6)  # more than a heartbeat
-        with broker_again(endpoint):
-            await starting
+    with address() as endpoint:
+        world = World(endpoint, tmp_path)
+        starting = asyncio.create_task(world.start("Node"))
+        try:
+            await until(lambda: said(caplog, logging.WARNING), "a warning", 3)
+            (warning,) = said(caplog, logging.WARNING)
+            assert warning.startswith(f"no broker url={endpoint} ")
+            assert "actrzmq-broker" in warning
+            assert "ACTRZMQ_BROKER" in warning
+            await asyncio.sleep(0.6)  # more than a heartbeat
+            with Broker(listen=endpoint):
+                await starting
+                await world.close()
+            assert said(caplog, logging.WARNING) == [warning]
+            assert [line for line in said(caplog, logging.INFO) if endpoint in line] == [
+                line for line in said(caplog, logging.INFO) if line.startswith("registered id=")
+            ]
+        finally:
             await world.close()
-        assert said(caplog, logging.WARNING) == [warning]
-        assert [line for line in said(caplog, logging.INFO) if endpoint in line] == [
-            line for line in said(caplog, logging.INFO) if line.startswith("registered id=")
-        ]
-    finally:
-        await world.close()
 
 
 async def test_something_at_the_address_that_is_no_broker_is_named_in_the_log(
@@ -489,30 +488,29 @@ async def test_a_drain_that_suffices_says_nothing(world: World, caplog: pytest.L
     assert not said(caplog, logging.WARNING)
 
 
-async def test_a_node_waits_for_a_broker_that_comes_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Broker() as first:
-        endpoint = first.endpoint
-    world = World(endpoint, tmp_path)
-    starting = asyncio.create_task(world.start("Node", Script()))
-    await asyncio.sleep(0.1)
-    assert not starting.done()
-    with broker_again(endpoint):
-        node = await starting
-        assert await ask(node, to(node), "x") == "x"
-        await world.close()
+async def test_a_node_waits_for_a_broker_that_comes_later(tmp_path: Path) -> None:
+    with address() as endpoint:
+        world = World(endpoint, tmp_path)
+        starting = asyncio.create_task(world.start("Node", Script()))
+        await asyncio.sleep(0.1)
+        assert not starting.done()
+        with Broker(listen=endpoint):
+            node = await starting
+            assert await ask(node, to(node), "x") == "x"
+            await world.close()
 
 
 async def test_a_node_that_a_restarted_broker_refuses_stops_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hooked = Hooked()
-    with Broker() as broker:
-        world = World(broker.endpoint, tmp_path)
-        ref = await world.start("Node", hooked)
-        serving = asyncio.create_task(ref.wait_for_ctrl_c_and_shutdown())
-    monkeypatch.setattr("actrzmq.core.broker.PROTOCOL", 99)
-    with broker_again(broker.endpoint), pytest.raises(ActrConfigError, match=r"refuses this node.*protocol"):
-        await serving
+    with address() as endpoint:
+        with Broker(listen=endpoint):
+            ref = await World(endpoint, tmp_path).start("Node", hooked)
+            serving = asyncio.create_task(ref.wait_for_ctrl_c_and_shutdown())
+        monkeypatch.setattr("actrzmq.core.broker.PROTOCOL", 99)
+        with Broker(listen=endpoint), pytest.raises(ActrConfigError, match=r"refuses this node.*protocol"):
+            await serving
     assert hooked.heard == ["start", "ready", "stop"]
 
 
