@@ -16,6 +16,11 @@ def real_clone(root: Path) -> Clone:
     clone = Clone(root, environment=False)
     shutil.rmtree(root / "examples")
     shutil.copytree(EXAMPLE, root / "examples" / "stream-echo", ignore=shutil.ignore_patterns("generated"))
+    server = root / "conf" / "supervisor.d" / "server.conf"
+    settings = server.read_text()
+    quick = settings.replace("--actr-toml Actr.toml", "--actr-toml Actr.toml --interval 0.1")  # 1 s by default
+    assert quick != settings
+    server.write_text(quick)
     python = f'exec "{sys.executable}"'
     write_program(root / ".venv" / "bin" / "python", f'{python} "$@"')
     for name, module in (("actr", "cli"), ("actrzmq-broker", "brokerd")):

@@ -30,6 +30,13 @@ open(f"drained-{os.getpid()}", "w").close()
 """
 ONE_SHOT = "print('one shot')\n"
 
+# supervisord as it is, but that it looks at its programs every 50 ms, not every second: it does not hear of their ends.
+PROMPT = """from supervisor import poller, supervisord
+poll = poller.PollPoller.poll
+poller.PollPoller.poll = lambda self, timeout: poll(self, min(timeout, 0.05))
+supervisord.main()
+"""
+
 
 class Clone:
     """A folder with supervisord.conf, conf/, run/ and, unless told otherwise, an environment in .venv."""
@@ -62,7 +69,8 @@ class Clone:
 
     def command(self, program: str) -> list[str]:
         """The command line that runs supervisord or supervisorctl with this clone's configuration."""
-        return [sys.executable, "-m", f"supervisor.{program}", "-c", str(self.root / "supervisord.conf")]
+        code = ["-c", PROMPT] if program == "supervisord" else ["-m", f"supervisor.{program}"]
+        return [sys.executable, *code, "-c", str(self.root / "supervisord.conf")]
 
     def ctl(self, *arguments: str, cwd: Path | str = "/") -> str:
         """What `supervisorctl` answers."""
