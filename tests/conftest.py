@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 # Unix sockets of brokers go here and nowhere else, whoever starts them: short enough for a socket's path, and gone with
@@ -12,3 +13,7 @@ import tempfile
 _RUNTIME = tempfile.mkdtemp(prefix="actr")
 os.environ["XDG_RUNTIME_DIR"] = _RUNTIME
 atexit.register(shutil.rmtree, _RUNTIME, ignore_errors=True)
+
+# A shell has what it runs in the background ignore Ctrl-C, which would be passed on to every program under test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -94,5 +94,7 @@ def test_many_long_reasons_do_not_make_a_message_too_long() -> None:
     ways = Ways(lambda *_: None)
     for number in range(BATCH_ENVELOPES):
         ways.over_plane(DIRECT, Reset(Channel(number), Failure(1, "ActrStreamError", "ä" * 4_000), 0))
-    for parcel in ways.pack().parcels:
+    parcels = ways.pack().parcels
+    assert sum(len(parcel.messages) for parcel in parcels) == BATCH_ENVELOPES
+    for parcel in parcels:
         assert decode_stream_messages(encode_stream_messages(parcel.messages)) == parcel.messages

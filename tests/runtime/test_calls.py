@@ -310,9 +310,10 @@ async def test_a_call_to_a_type_moves_on_from_an_instance_that_stops(world: Worl
 
     async def hang(req: StringValue, ctx: Context) -> StringValue:
         if req.value == "hang":
-            await asyncio.sleep(0.3)
+            await release.wait()
         return req
 
+    release = asyncio.Event()
     leaving = await world.start("Server", Script(hang))
     client = await world.start("Client")
     assert await ask(client, Dest.type(SERVER), "a") == "a"
@@ -322,6 +323,7 @@ async def test_a_call_to_a_type_moves_on_from_an_instance_that_stops(world: Worl
     stopping = asyncio.create_task(leaving.shutdown())
     answers = await asyncio.gather(*(ask(client, Dest.type(SERVER), str(i)) for i in range(100)))
     assert answers == [str(i) for i in range(100)]
+    release.set()
     assert await open_call == "hang"
     await stopping
 

@@ -27,7 +27,7 @@ from tests.runtime.harness import Script
 
 async def serve(req, ctx):
     if req.value == "block":
-        time.sleep(3.5)
+        time.sleep(1.5)
     if req.value == "hang":
         print("called", flush=True)
         await asyncio.sleep(60)
@@ -40,6 +40,8 @@ async def main():
         await ref.wait_for_ctrl_c_and_shutdown()
 
 import logging
+from actrzmq.net import watchdog
+watchdog.LAG = 500
 logging.basicConfig(level=logging.WARNING)
 asyncio.run(main())
 """
@@ -177,7 +179,7 @@ async def test_a_handler_that_blocks_the_loop_makes_its_node_lag_and_not_die(wor
         process.terminate()
         _, err = await asyncio.to_thread(process.communicate, timeout=10)
     assert "event loop blocked" in err
-    assert "time.sleep(3.5)" in err or "in serve" in err
+    assert "in serve" in err
 
 
 async def test_a_watch_tells_who_is_there_and_who_comes_and_goes(world: World) -> None:

@@ -330,6 +330,7 @@ async def test_a_stop_waits_for_the_end_of_what_is_sent(world: World) -> None:
     await asyncio.sleep(0)
     stopping = asyncio.create_task(server.shutdown())
     await asyncio.sleep(0.05)
+    assert not stopping.done()
     go.set()
     await stopping
     await ending
@@ -586,8 +587,10 @@ async def test_a_second_signal_ends_the_process_at_once(world: World) -> None:
         assert await asyncio.to_thread(server.stdout.readline) == "ready\n"
         call = asyncio.create_task(ask(client, Dest.type(SERVER), timeout_ms=20_000))
         assert await asyncio.to_thread(server.stdout.readline) == "called\n"
+        assert server.stderr is not None
         server.send_signal(signal.SIGTERM)
-        await asyncio.sleep(0.3)
+        while "signal SIGTERM: draining" not in (line := await asyncio.to_thread(server.stderr.readline)):
+            assert line, "it has ended"
         assert server.poll() is None
         server.send_signal(signal.SIGTERM)
         started = time.monotonic()

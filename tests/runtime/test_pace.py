@@ -8,7 +8,7 @@ import time
 import pytest
 
 from actrzmq import ActrId, ActrRef, DataStream, Dest
-from tests.runtime.harness import World, spawn, to
+from tests.runtime.harness import World, spawn, to, until
 
 FRAMES = 20_000
 
@@ -41,7 +41,7 @@ async def test_a_fast_stream_keeps_its_pace_beside_a_slow_one(world: World) -> N
     crawling = await context.register_stream("slow", slow)
     await context.register_stream("beside", fast)
     background = asyncio.create_task(feed(sender, receiver, "slow", 100_000))
-    await asyncio.sleep(0.2)  # its credit is spent
+    await until(lambda: crawling.frames, "the slow one is under way, its credit spent")
     beside = await feed(sender, receiver, "beside", FRAMES)
     assert not crawling.is_closed
     assert 0 < crawling.frames < 1_000
@@ -98,7 +98,7 @@ async def test_a_sender_keeps_no_more_than_its_window_over_100_000_frames(world:
 
 
 async def test_a_sender_to_a_receiver_that_never_reads_sends_no_more_than_a_window(world: World) -> None:
-    node = await world.start("Node")
+    node = await world.start("Node", drain_ms=100)
     waiting = asyncio.Event()
 
     async def never(frame: DataStream, sender: ActrId) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from actrzmq import (
     PayloadType,
     Status,
 )
+from actrzmq.core.streams import StreamLimits
 from tests.runtime.harness import RUN, SERVER, Script, World, ask, to, until
 
 PATHS = ["auto", "direct", "relay"]
@@ -36,7 +38,10 @@ PATHS = ["auto", "direct", "relay"]
 async def ends(world: World, path: str = "auto", more: str = "") -> tuple[ActrRef, ActrRef]:
     """A sender and a receiver."""
     streams = f'[system.streams]\npath = "{path}"\n{more}'
-    return await world.start("Sender", more=streams), await world.start("Receiver", more=streams)
+    # What a test leaves open is not to hold up its end.
+    return await world.start("Sender", more=streams, drain_ms=200), await world.start(
+        "Receiver", more=streams, drain_ms=200
+    )
 
 
 class Taker:
@@ -218,7 +223,10 @@ async def test_a_stream_that_comes_before_its_registration_waits_for_it(world: W
     assert await handle.wait_closed(5_000) == 1
 
 
-async def test_a_stream_that_nobody_registers_is_not_found_and_can_be_tried_again(world: World) -> None:
+async def test_a_stream_that_nobody_registers_is_not_found_and_can_be_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actrzmq.runtime.engine.StreamLimits", partial(StreamLimits, register_within=300))
     sender, receiver = await ends(world)
     frame = DataStream("s", 1, b"x")
     with pytest.raises(ActrNotFound, match="register_stream before asking"):
