@@ -2,12 +2,13 @@
 
 import random
 import socket
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
 
-from actrzmq.wire.codec import HEADER_BYTES, encode_batch
+from actrzmq.wire.codec import HEADER_BYTES, decode_batch, encode_batch
 from actrzmq.wire.messages import Batch, Call, CallId, Deregister, Renewed
 from tests.net.peers import Broker, Peer, wait_until
 
@@ -121,11 +122,20 @@ def test_damaged_batches_harm_nobody(broker: Broker) -> None:
 
 @pytest.mark.usefixtures("bystander")
 def test_a_flood_is_answered_sparingly_and_leaves_no_memory_behind(broker: Broker) -> None:
-    with Peer(broker.endpoint) as stranger:
-        for _ in range(20_000):
-            stranger.send([b"\0" * 8, CALL])
-        answers = 0
-        while not stranger.is_silent(100):
-            stranger.receive()
-            answers += 1
-        assert answers < 2_000
+    counted = count_of(broker, "dropped.stranger")
+    before = counted()
+    tracemalloc.start()
+    try:
+        with Peer(broker.endpoint) as stranger:
+            for _ in range(20_000):
+                stranger.send([b"\0" * 8, CALL])
+            wait_until(lambda: counted() == before + 20_000, "every message looked at", timeout=20)
+            answers = 0
+            while not stranger.is_silent(100):
+                _, header = stranger.receive()
+                answers += len(decode_batch(header).envelopes)
+            kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0 < answers < 2_000
+    assert kept < 200_000, "ten bytes of each"
