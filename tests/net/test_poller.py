@@ -1,5 +1,6 @@
 """A live broker and raw peers: registering, routing, what comes back, who is told of whom."""
 
+import logging
 import secrets
 from collections.abc import Iterator
 
@@ -21,6 +22,7 @@ from actrzmq.wire.messages import (
     Deregister,
     Deregistered,
     Discover,
+    Envelope,
     Found,
     Introduce,
     Lagging,
@@ -30,6 +32,7 @@ from actrzmq.wire.messages import (
     PeerDown,
     Reason,
     Refused,
+    Registered,
     Renew,
     Renewed,
     Returned,
@@ -214,6 +217,42 @@ def test_many_words_at_once_travel_in_batches_within_the_limits(broker: Broker, 
             assert len(envelopes) <= BATCH_ENVELOPES
             assert len(header) <= BATCH_BYTES
             down += sum(isinstance(envelope, PeerDown) for envelope in envelopes)
+
+
+def test_what_the_broker_calls_a_connection_never_leaves_it(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    """Who knows the id that ROUTER has given to a connection can disturb its owner."""
+    caplog.set_level(logging.DEBUG)
+    heard: list[bytes] = []
+
+    def hear(peer: Peer, kind: type[Envelope]) -> None:
+        """Take messages until one has an envelope of `kind`."""
+        found: list[Envelope] = []
+        while not any(isinstance(envelope, kind) for envelope in found):
+            frames = peer.receive()
+            heard.extend(frames)
+            found = decode_batch(frames[1]).envelopes
+
+    with Peer(broker.endpoint) as one, Peer(broker.endpoint) as other:
+        one.say(one.registration())
+        hear(one, Registered)
+        session = next(broker.core.nodes()).session
+        other.say(other.registration())
+        hear(other, Registered)
+        ids = [node.peer for node in broker.core.nodes()]
+        one.say(to=other.address)
+        hear(other, Introduce)
+        one.say(to=b"\x7f" * 8)
+        hear(one, Returned)
+        one.say(Discover(1, None, "nobody"))
+        hear(one, NotFound)
+        one.say(Deregister(session))
+        hear(other, PeerDown)
+        broker.loop.show_statistics()
+        wait_until(lambda: "statistics" in caplog.text, "counts in the log")
+    assert len(ids) == 2
+    assert "node up" in caplog.text
+    assert [id for id in ids if any(id in frame for frame in heard)] == []
+    assert [id for id in ids if id.hex() in caplog.text or repr(id)[2:-1] in caplog.text] == []
 
 
 def test_a_connection_without_traffic_is_probed(one: Peer) -> None:

@@ -4,8 +4,10 @@ import os
 import re
 import resource
 import signal
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -56,6 +58,7 @@ def receive(socket: zmq.Socket[bytes], counters: Counter[str] | None = None) -> 
 def test_zmtp_heartbeats_are_off_everywhere(everyone: dict[str, zmq.Socket[bytes]]) -> None:
     for socket in everyone.values():
         assert socket.getsockopt(zmq.HEARTBEAT_IVL) == 0
+        assert socket.getsockopt(zmq.HEARTBEAT_TTL) == 0
 
 
 def test_tcp_keepalive_is_on_and_maxrt_unset_everywhere(everyone: dict[str, zmq.Socket[bytes]]) -> None:
@@ -94,6 +97,19 @@ def test_a_small_body_limit_still_lets_headers_through() -> None:
         assert router.getsockopt(zmq.MAXMSGSIZE) == HEADER_BYTES + 64 * 1024
 
 
+def test_no_two_nodes_come_back_in_step() -> None:
+    intervals = set()
+    for _ in range(20):
+        with closing(sockets.dealer()) as dealer:
+            intervals.add(dealer.getsockopt(zmq.RECONNECT_IVL))
+    assert len(intervals) > 5
+
+
+def test_a_node_takes_whatever_a_broker_may_let_through() -> None:
+    with closing(sockets.dealer()) as dealer:
+        assert dealer.getsockopt(zmq.MAXMSGSIZE) == sockets.LONGEST_BODY + 64 * 1024
+
+
 def test_high_water_marks_are_above_every_credit(everyone: dict[str, zmq.Socket[bytes]]) -> None:
     for name, option in (("router", zmq.SNDHWM), ("dealer", zmq.SNDHWM), ("push", zmq.SNDHWM), ("pull", zmq.RCVHWM)):
         mark = everyone[name].getsockopt(option)
@@ -115,10 +131,47 @@ def test_a_router_says_who_is_not_there() -> None:
     assert caught.value.errno == zmq.EHOSTUNREACH
 
 
-def test_nothing_is_queued_for_a_destination_that_is_not_there() -> None:
-    with closing(sockets.push()) as push:
-        sockets.connect(push, "tcp://127.0.0.1:9")
-        assert not sockets.send(push, [b"x"])
+def test_a_router_says_who_takes_no_more() -> None:
+    """Without a word it would drop what is too much."""
+    with closing(sockets.router()) as router, closing(sockets.dealer()) as dealer:
+        router.setsockopt(zmq.SNDHWM, 1)
+        dealer.setsockopt(zmq.RCVHWM, 1)
+        sockets.connect(dealer, sockets.bind(router, "tcp://127.0.0.1:*"))
+        send(dealer, [b"hello"])
+        message = receive(router)
+        assert message is not None
+
+        def send_on() -> None:
+            for _ in range(1_000):
+                router.send_multipart([message[0], bytes(1 << 20)], zmq.NOBLOCK)
+
+        with pytest.raises(zmq.Again):
+            send_on()
+
+
+def test_who_claims_the_id_of_another_does_not_get_its_messages() -> None:
+    with closing(sockets.router()) as router, closing(sockets.dealer()) as owner, closing(sockets.dealer()) as thief:
+        endpoint = sockets.bind(router, "tcp://127.0.0.1:*")
+        watching = sockets.monitor(thief, sockets.CLIENT_EVENTS)
+        for socket in (owner, thief):  # no node sets one; whoever attacks may
+            socket.setsockopt(zmq.ROUTING_ID, b"same")
+        sockets.connect(owner, endpoint)
+        send(owner, [b"hello"])
+        assert receive(router) == [b"same", b"hello"]
+        sockets.connect(thief, endpoint)
+        assert watching.poll(5000)  # its handshake is complete, as it believes
+        router.send_multipart([b"same", b"secret"], zmq.NOBLOCK)
+        assert receive(owner) == [b"secret"]
+        assert not thief.poll(50)
+        thief.disable_monitor()
+        watching.close(0)
+
+
+@pytest.mark.parametrize("make", [sockets.push, sockets.dealer])
+def test_nothing_is_queued_for_a_destination_that_is_not_there(make: Callable[[], zmq.Socket[bytes]]) -> None:
+    with closing(make()) as socket:
+        sockets.connect(socket, "tcp://127.0.0.1:9")
+        assert not sockets.send(socket, [b"x"])
 
 
 def test_too_many_parts_are_dropped_and_the_next_message_is_whole(
@@ -172,6 +225,7 @@ def test_a_monitor_tells_of_each_connection_and_holds_any_number_of_events() -> 
     with closing(sockets.router()) as router, closing(sockets.dealer()) as dealer:
         watching = sockets.monitor(dealer)
         assert watching.getsockopt(zmq.RCVHWM) == 0
+        assert watching.getsockopt(zmq.LINGER) == 0
         sockets.connect(dealer, sockets.bind(router, "tcp://127.0.0.1:*"))
         assert watching.poll(5000)
         assert sockets.take_event(watching) == zmq.EVENT_HANDSHAKE_SUCCEEDED
@@ -217,7 +271,25 @@ def test_options_are_set_and_sockets_made_in_one_file_only() -> None:
 
 
 def test_nothing_that_others_can_reach_is_received_in_one_go() -> None:
-    for path in PACKAGE.rglob("*.py"):
-        text = path.read_text()
-        if "recv_multipart(" in text:
-            assert set(re.findall(r"(\S+)\.recv_multipart\(", text)) <= {"parse_monitor_message(self._monitor"}, path
+    whole = {
+        found for path in PACKAGE.rglob("*.py") for found in re.findall(r"(\S+)\.recv_multipart\(", path.read_text())
+    }
+    assert whole <= {"parse_monitor_message(self._monitor"}
+    assert "recv_multipart" in {word for path in PACKAGE.rglob("*.py") for word in re.findall(r"\w+", path.read_text())}
+
+
+def test_no_kind_of_socket_is_used_but_those_that_were_chosen() -> None:
+    """No REQ and REP, which lock up when a message is lost; no drafts, no proxy, nothing that runs what it is sent."""
+    text = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    kinds = set(re.findall(r"(?:_socket|_listener|_connector|\.socket)\(zmq\.(\w+)", text))
+    assert kinds == {"ROUTER", "DEALER", "PUSH", "PULL", "PAIR"}
+    assert not re.findall(r"zmq\.(?:proxy|CLIENT|SERVER|RADIO|DISH|GATHER|SCATTER)\b|import pickle|send_pyobj", text)
+
+
+def test_to_import_it_starts_nothing() -> None:
+    """The context is made when first asked for, so that a process may fork before."""
+    program = (
+        "import os, actrzmq.runtime.engine, actrzmq.net.poller; from actrzmq.net.context import _processes; "
+        "assert _processes[0].context is None; assert len(os.listdir('/proc/self/task')) == 1"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

@@ -14,7 +14,7 @@ from actrzmq import ActrId, ActrRef, DataStream
 from actrzmq.core.broker import BrokerLimits
 from actrzmq.net import sockets
 from tests.net.peers import Broker
-from tests.runtime.harness import World, to, until
+from tests.runtime.harness import Script, World, ask, to, until
 
 
 @pytest.fixture
@@ -44,6 +44,16 @@ async def send(sender: ActrRef, receiver: ActrRef, count: int, midway: Callable[
             await out.send(bytes(100))
     assert await handle.wait_closed(5_000) == count
     assert got == list(range(1, count + 1))
+
+
+async def test_a_node_has_one_connection_to_the_broker_whatever_it_does(world: World, broker: Broker) -> None:
+    """Each costs the broker 20 to 28 KiB."""
+    sender, receiver = await world.start("Sender"), await world.start("Receiver", Script())
+    for _ in range(10):
+        assert await ask(sender, to(receiver), "x") == "x"
+        await sender.discover(receiver.actor_id().type)
+    await send(sender, receiver, 10)
+    assert broker.loop.statistics()["connections.made"] == 2
 
 
 async def test_receivers_that_have_gone_leave_no_ways_to_them(world: World) -> None:
