@@ -16,8 +16,8 @@ from actrzmq.core.session import Session
 from actrzmq.identity import ActrType, Serial
 from actrzmq.net import sockets
 from actrzmq.net.plane import IDLE, Plane
-from actrzmq.wire.codec import BODY_BYTES, TOKEN_BYTES, decode_stream_messages
-from actrzmq.wire.messages import PROTOCOL, Channel, Path, Probe, Register
+from actrzmq.wire.codec import BODY_BYTES, TOKEN_BYTES, decode_stream_messages, encode_stream_messages
+from actrzmq.wire.messages import PROTOCOL, Channel, Path, Probe, Register, Resend
 from tests.net.peers import wait_until
 
 NOBODY = "tcp://127.0.0.1:1"
@@ -63,7 +63,8 @@ class Node:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.plane = Plane(self.loop, lambda: None)
+        self.woken = asyncio.Event()
+        self.plane = Plane(self.loop, self.woken.set)
         self.plane.open()
         register = Register(1, PROTOCOL, b"", 0, ActrType("acme", "Node"), "node")
         self.session = Session(register, lambda route: None, os.urandom, 0)
@@ -224,3 +225,23 @@ def test_a_relay_that_has_moved_leaves_direct_ways_alone(node: Node, taker: Take
     node.relay_at(NOBODY)
     node.flush(via)
     assert taker.take() == 1
+
+
+def test_whatever_has_come_is_taken_without_another_sign(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The descriptor tells of edges only: who leaves something must come back for it unasked."""
+    monkeypatch.setattr("actrzmq.net.plane.DRAIN", 1)
+    words = encode_stream_messages([Resend(Channel(7), 1)])  # it sends no such stream, which is counted
+    with closing(sockets.push()) as push:
+        sockets.connect(push, node.plane.data_endpoint)
+        wait_until(lambda: sockets.send(push, [words]), "a connection")
+        for _ in range(99):
+            assert sockets.send(push, [words])
+
+        async def take_all() -> None:
+            async with asyncio.timeout(5):
+                while node.session.streams.statistics().get("channel.unknown", 0) < 100:
+                    if not node.plane.drain(node.session, 0):
+                        await node.woken.wait()
+                        node.woken.clear()
+
+        node.run(take_all())

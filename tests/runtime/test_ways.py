@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,8 @@ import zmq
 from actrzmq import ActrId, ActrRef, DataStream
 from actrzmq.core.broker import BrokerLimits
 from actrzmq.net import sockets
+from actrzmq.wire.codec import encode_stream_messages
+from actrzmq.wire.messages import Channel, Resend
 from tests.net.peers import Broker
 from tests.runtime.harness import Script, World, ask, to, until
 
@@ -84,6 +87,21 @@ async def test_a_stream_that_rests_longer_than_its_way_is_kept_open_goes_on(
     await sender.context().send_stream(to(receiver), DataStream("s", 2, b"after"))
     assert (await asyncio.wait_for(coming, 5)).payload() == b"after"
     await asyncio.gather(sender.context().end_stream(to(receiver), "s"), anext(reader), return_exceptions=True)
+
+
+async def test_more_messages_than_one_turn_takes_are_taken_in_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without waiting for a sign or a timer: at one message for each renewal these would take 5 s."""
+    monkeypatch.setattr("actrzmq.net.plane.DRAIN", 1)
+    node = await world.start()
+    words = encode_stream_messages([Resend(Channel(7), 1)])  # it sends no such stream, which is counted
+    with closing(sockets.push()) as push:
+        sockets.connect(push, node._engine.shell.plane.data_endpoint)
+        await until(lambda: sockets.send(push, [words]), "a connection")
+        for _ in range(99):
+            assert sockets.send(push, [words])
+        await until(lambda: node.statistics().get("channel.unknown") == 100, "all of them", timeout_s=2)
 
 
 @pytest.mark.parametrize("path", ["direct", "relay"])
