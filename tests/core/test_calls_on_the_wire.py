@@ -503,17 +503,17 @@ def test_a_node_whose_broker_is_away_has_nothing_overdue_that_would_keep_it_busy
         assert deadline is None or deadline > pair.world.now
 
 
-def test_a_caller_that_never_settles_is_refused_at_last() -> None:
-    from actrzmq.core.answering import UNSETTLED
+def test_a_caller_that_never_settles_is_refused_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
     from actrzmq.wire.messages import Batch, Call, CallId
 
+    monkeypatch.setattr("actrzmq.core.answering.UNSETTLED", 1_000)
     pair = Pair()
     pair.call()
     pair.wait()
     peer = pair.caller.id.serial
-    for start in range(2, UNSETTLED + 300, 256):
+    for start in range(2, 1_300, 256):
         calls: list[Any] = [Call(CallId(start + number), ECHO, b"", 60_000) for number in range(256)]
         pair.callee.session.receive(peer, Batch(0, calls), None, 0, pair.world.now)
         pair.world.run(50)
     assert pair.callee.session.statistics()["calls.refused"] > 0
-    assert pair.callee.session.statistics()["replies.kept"] <= UNSETTLED
+    assert pair.callee.session.statistics()["replies.kept"] <= 1_000
