@@ -56,6 +56,8 @@ class Receiver(Struct, eq=False):
     sender: Serial | None
     sink: Any
     stream: InStream | None = None
+    peer: Peer | None = None
+    """Who has opened it; it stays after the end."""
 
 
 class InStream(Struct, eq=False):
@@ -157,7 +159,7 @@ class InStreams:
             self._new_channel(), ask.stream_id, ask.lane, limits.window_frames, limits.window_bytes, self.budget
         )
         stream = InStream(peer, ask.open, receiver, channel, ask.path, ask.grants)
-        receiver.stream = stream
+        receiver.stream, receiver.peer = stream, peer
         self._by_channel[channel.channel] = stream
         peer.incoming[ask.open] = stream
         self._say_opened(stream, now)

@@ -44,12 +44,14 @@ from actrzmq.runtime.payload import PayloadType, is_signal, lane_of
 from actrzmq.runtime.receiving import (
     CallbackInbox,
     Inbox,
+    ReaderInbox,
     StreamCallback,
     StreamHandle,
     StreamReader,
     already_registered,
 )
 from actrzmq.runtime.sending import Outlet
+from actrzmq.runtime.threads import Threads
 from actrzmq.runtime.watching import Watch
 from actrzmq.runtime.workload import WorkloadBase
 from actrzmq.wire.messages import PROTOCOL, DataStream, Instance, Register, Reply, Rule
@@ -91,6 +93,7 @@ class Engine:
         self._promises: set[asyncio.Future[Any]] = set()
         self._watches: set[Watch] = set()
         self.dispatch = Dispatch(self, workloads)
+        self.threads = Threads(self._loop)
         self.shell = Shell(manifest.broker_url, self._loop, self._carry_out, self._broke)
         plane = self.shell.plane
         self.session = Session(
@@ -167,6 +170,7 @@ class Engine:
         self.shell.close()
         await self.dispatch.stop()
         await end_tasks(self._tasks)
+        self.threads.close()
 
     def fail(self, failure: ActrRuntimeError) -> None:
         """The node can't go on: who starts it, or waits for its end, is to hear of it. The first reason counts."""
@@ -204,6 +208,7 @@ class Engine:
             **self.session.statistics(),
             **self._counters,
             **self.dispatch.counters,
+            **self.threads.statistics(),
             **{f"link.{key}": count for key, count in self.shell.link.counters.items()},
             **{f"watchdog.{key}": count for key, count in self.shell.watchdog.counters.items()},
             **{f"plane.{key}": count for key, count in self.shell.plane.counters.items()},
@@ -379,9 +384,9 @@ class Engine:
 
     def stream_reader(self, stream_id: str, sender: ActrId | None) -> StreamReader:
         """See `Context.stream`."""
-        reader = StreamReader(self, check_name(stream_id, "stream id"))
-        self._register(reader, sender)
-        return reader
+        inbox = ReaderInbox(self, check_name(stream_id, "stream id"))
+        self._register(inbox, sender)
+        return StreamReader(inbox)
 
     def unregister_stream(self, stream_id: str) -> None:
         """See `Context.unregister_stream`."""
@@ -514,9 +519,9 @@ class Engine:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def count(self, what: str) -> None:
-        """One more of `what`, in the statistics."""
-        self._counters[what] += 1
+    def count(self, what: str, by: int = 1) -> None:
+        """One more of `what`, or `by` more, in the statistics."""
+        self._counters[what] += by
 
     def report(self, workload: WorkloadBase, context: Context, error: BaseException) -> None:
         """Tell the workload's `on_error` hook."""

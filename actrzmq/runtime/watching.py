@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from actrzmq.core.discovery import Change, Watched
 from actrzmq.errors import ActrConfigError
 from actrzmq.identity import ActrId, ActrType
+from actrzmq.runtime.receiving import waited_for_already
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -20,7 +21,10 @@ QUEUE = 10_000
 
 
 class Watch:
-    """The live nodes of one type. Iterating gives each `Change`: first those that are up, then as it happens."""
+    """The live nodes of one type: `async with ctx.watch(type) as watch: async for change in watch`.
+
+    Iterating gives each `Change`: first those that are up, then as it happens.
+    """
 
     def __init__(self, engine: Engine, actor_type: ActrType) -> None:
         self._engine = engine
@@ -36,6 +40,8 @@ class Watch:
         return [instance.id for instance in self._watched.instances.values()] if self._watched else []
 
     async def __aenter__(self) -> Watch:
+        if self._watched is not None:
+            raise ActrConfigError("a watch is entered once; for another one, ctx.watch(type) again")
         self._watched = self._engine.watch(self._type, self._add)
         self._engine.opened_watch(self)
         return self
@@ -52,20 +58,29 @@ class Watch:
         return self
 
     async def __anext__(self) -> Change:
-        """The next change; waits for as long as there is none. It ends with the node, and with the `with`."""
+        """The next change; waits for as long as there is none. It ends with the node, and with the `with`.
+
+        One task at a time: where another one waits already, `ActrStreamError`. Cancelling loses nothing.
+        """
         if self._watched is None:
             raise ActrConfigError("a watch is to be entered first: `async with ctx.watch(type) as watch`")
+        if self._wakeup is not None:
+            raise waited_for_already(f"watch of {self._type}", "change")
         while not self._changes:
             if self._is_over:
                 raise StopAsyncIteration
             self._wakeup = asyncio.get_running_loop().create_future()
-            await self._wakeup
+            try:
+                await self._wakeup
+            finally:
+                self._wakeup = None
         return self._changes.popleft()
 
     def _add(self, change: Change) -> None:
         if len(self._changes) >= QUEUE:
             for _ in range(QUEUE // 2):
                 self._changes.popleft()
+            self._engine.count("watch.changes_dropped", QUEUE // 2)
         self._changes.append(change)
         self._wake()
 

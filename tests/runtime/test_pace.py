@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -47,6 +48,35 @@ async def test_a_fast_stream_keeps_its_pace_beside_a_slow_one(world: World) -> N
     assert 0 < crawling.frames < 1_000
     background.cancel()
     await asyncio.gather(background, return_exceptions=True)
+    assert beside > 0.5 * solo, f"{beside:.0f} of {solo:.0f} frames a second"
+
+
+@pytest.mark.serial
+async def test_a_fast_plain_callback_keeps_its_pace_beside_14_slow_ones(world: World) -> None:
+    sender, receiver = await world.start("Sender"), await world.start("Receiver")
+    context = receiver.context()
+    done = threading.Event()
+
+    def plain(frame: DataStream, sender: ActrId) -> None:
+        """One that costs nothing, but a thread."""
+
+    def blocking(frame: DataStream, sender: ActrId) -> None:
+        """One that blocks its thread for 10 ms."""
+        done.wait(0.01)
+
+    for stream_id in ("warm-up", "solo"):
+        await context.register_stream(stream_id, plain)
+        solo = await feed(sender, receiver, stream_id, FRAMES // 5)
+    for i in range(14):
+        await context.register_stream(f"slow-{i}", blocking)
+    background = [asyncio.create_task(feed(sender, receiver, f"slow-{i}", 100_000)) for i in range(14)]
+    await asyncio.sleep(0.2)  # their credit is spent
+    await context.register_stream("beside", plain)
+    beside = await feed(sender, receiver, "beside", FRAMES // 5)
+    for feeding in background:
+        feeding.cancel()
+    await asyncio.gather(*background, return_exceptions=True)
+    done.set()
     assert beside > 0.5 * solo, f"{beside:.0f} of {solo:.0f} frames a second"
 
 

@@ -1,0 +1,306 @@
+"""The receiving end in odd moments: threads that are all taken, readers that are left, streams that end at once."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from typing import Any
+
+import pytest
+
+from actrzmq import ActrId, ActrOverloaded, ActrRef, ActrStreamError, DataStream, Status
+from actrzmq.runtime import threads
+from actrzmq.runtime.receiving import CallbackInbox
+from tests.runtime.harness import World, spawn, to, until
+
+
+async def feed(sender: ActrRef, receiver: ActrRef, stream_id: str = "s", count: int = 10) -> None:
+    """Send as many frames, and end the stream."""
+    async with sender.context().open_stream(to(receiver), stream_id) as out:
+        for i in range(count):
+            await out.send(bytes([i]))
+
+
+async def ends(world: World) -> tuple[ActrRef, ActrRef]:
+    """A sender and a receiver."""
+    return await world.start("Sender"), await world.start("Receiver")
+
+
+class Blocked:
+    """A plain callback that blocks its thread until it is let go."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.running = 0
+        self.frames = 0
+
+    def __call__(self, frame: DataStream, sender: ActrId) -> None:
+        self.running += 1
+        self.released.wait(20)
+        self.running -= 1
+        self.frames += 1
+
+
+async def block(blocked: Blocked, sender: ActrRef, receiver: ActrRef, count: int) -> None:
+    """Have `count` streams hold a thread each."""
+    for i in range(count):
+        await receiver.context().register_stream(f"blocked-{i}", blocked)
+        await sender.context().send_stream(to(receiver), DataStream(f"blocked-{i}", 1, b"x"))
+    await until(lambda: blocked.running == count, f"{count} running")
+
+
+# callbacks in threads
+
+
+async def test_40_blocked_plain_callbacks_do_not_hold_up_another(world: World) -> None:
+    sender, receiver = await ends(world)
+    blocked = Blocked()
+    try:
+        await block(blocked, sender, receiver, 40)
+        names: list[str] = []
+        handle = await receiver.context().register_stream(
+            "fast", lambda frame, sender: names.append(threading.current_thread().name)
+        )
+        await feed(sender, receiver, "fast", 100)
+        assert await handle.wait_closed(5_000) == 100
+        assert all(name.startswith("actrzmq-stream") for name in names)
+        assert blocked.frames == 0
+    finally:
+        blocked.released.set()
+
+
+async def test_streams_that_wait_for_a_thread_take_turns(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "THREADS", 1)
+    sender, receiver = await ends(world)
+    order: list[str] = []
+    gate = threading.Event()
+
+    def take(frame: DataStream, sender: ActrId) -> None:
+        gate.wait(20)
+        order.append(frame.stream_id())
+
+    handles = [await receiver.context().register_stream(name, take) for name in "abc"]
+    feeding = [asyncio.create_task(feed(sender, receiver, name, 20)) for name in "abc"]
+    await until(lambda: receiver.statistics()["callbacks.waiting_for_thread"] == 2, "all three wait")
+    gate.set()
+    await asyncio.gather(*feeding)
+    assert [await handle.wait_closed(5_000) for handle in handles] == [20] * 3
+    assert all(set(order[i : i + 3]) == set("abc") for i in range(0, 60, 3))
+
+
+async def test_a_stream_whose_callback_gets_no_thread_ends_in_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "THREADS", 2)
+    monkeypatch.setattr(threads, "STANDSTILL_S", 0.2)
+    sender, receiver = await ends(world)
+    blocked = Blocked()
+    try:
+        await block(blocked, sender, receiver, 2)
+        handle = await receiver.context().register_stream("s", lambda frame, sender: None, on_error="skip")
+        with pytest.raises(ActrOverloaded, match="all 2 threads"):
+            await feed(sender, receiver)
+        with pytest.raises(ActrOverloaded, match="all 2 threads"):
+            await handle.wait_closed(5_000)
+        assert receiver.statistics()["callbacks.no_thread"] == 1
+    finally:
+        blocked.released.set()
+
+
+async def test_a_plain_callback_that_hangs_is_counted_when_its_stream_ends_and_its_thread_comes_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "THREADS", 1)
+    sender, receiver = await ends(world)
+    blocked = Blocked()
+    await block(blocked, sender, receiver, 1)
+    waiting: list[int] = []
+    never_run = await receiver.context().register_stream("waiting", lambda frame, sender: waiting.append(1))
+    await sender.context().send_stream(to(receiver), DataStream("waiting", 1, b"x"))
+    await until(lambda: receiver.statistics()["callbacks.waiting_for_thread"] == 1, "it waits")
+    await receiver.context().unregister_stream("blocked-0")
+    await never_run.close()
+    assert receiver.statistics()["callbacks.abandoned"] == 1
+    handle = await receiver.context().register_stream("s", lambda frame, sender: None)
+    feeding = asyncio.create_task(feed(sender, receiver))
+    await until(lambda: receiver.statistics()["callbacks.waiting_for_thread"] == 1, "it waits")
+    blocked.released.set()
+    await feeding
+    assert await handle.wait_closed(5_000) == 10
+    assert waiting == []
+    assert receiver.statistics()["callbacks.in_threads"] == 0
+
+
+async def test_a_plain_callback_may_raise_stop_iteration(world: World) -> None:
+    sender, receiver = await ends(world)
+
+    def take_none(frame: DataStream, sender: ActrId) -> Any:
+        return next(iter(()))
+
+    handle = await receiver.context().register_stream("s", take_none)
+    with pytest.raises(ActrStreamError, match="StopIteration"):
+        await feed(sender, receiver)
+    with pytest.raises(ActrStreamError, match="StopIteration"):
+        await handle.wait_closed(5_000)
+
+
+async def test_what_a_plain_callback_returns_does_not_matter(world: World) -> None:
+    sender, receiver = await ends(world)
+    length: Any = lambda frame, sender: len(frame.payload())  # noqa: E731
+    handle = await receiver.context().register_stream("s", length)
+    await feed(sender, receiver)
+    assert await handle.wait_closed(5_000) == 10
+
+
+async def test_a_plain_callback_that_raises_after_its_stream_has_ended_is_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender, receiver = await ends(world)
+    started, released = threading.Event(), threading.Event()
+
+    def fail(frame: DataStream, sender: ActrId) -> None:
+        started.set()
+        released.wait(20)
+        raise LookupError("no database")
+
+    await receiver.context().register_stream("s", fail)
+    await sender.context().send_stream(to(receiver), DataStream("s", 1, b"x"))
+    await until(started.is_set, "it runs")
+    await receiver.context().unregister_stream("s")
+    released.set()
+    await until(lambda: "no database" in caplog.text, "a line in the log")
+
+
+HANG = """
+import asyncio, sys, threading
+from actrzmq import ActrSystem, DataStream, Dest
+
+async def main():
+    loop, running = asyncio.get_running_loop(), asyncio.Event()
+
+    def hang(frame, sender):
+        loop.call_soon_threadsafe(running.set)
+        threading.Event().wait()
+
+    async with await ActrSystem.from_toml(sys.argv[1]) as system:
+        ctx = (await system.attach().start()).context()
+        await ctx.register_stream("s", hang)
+        await ctx.send_stream(Dest.local(), DataStream("s", 1, b"x"))
+        await running.wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_plain_callback_that_hangs_does_not_keep_the_program_from_ending(world: World) -> None:
+    process = await asyncio.to_thread(spawn, HANG, str(world.manifest()), cwd=world.folder)
+    try:
+        _, err = await asyncio.to_thread(process.communicate, timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (0, "")
+
+
+# streams that end at once
+
+
+async def test_a_stream_that_ends_before_its_first_frame_was_taken_up_leaves_no_error(world: World) -> None:
+    sender, receiver = await ends(world)
+    got: list[ActrId] = []
+    closed = asyncio.Event()
+
+    async def take(frame: DataStream, sender: ActrId) -> None:
+        got.append(sender)
+
+    deliver = CallbackInbox.deliver
+
+    def deliver_and_close(inbox: CallbackInbox, frames: list[DataStream]) -> None:
+        deliver(inbox, frames)
+        inbox.engine.close_inbox(inbox)
+        closed.set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CallbackInbox, "deliver", deliver_and_close)
+        await receiver.context().register_stream("s", take)
+        await sender.context().send_stream(to(receiver), DataStream("s", 1, b"x"))
+        await closed.wait()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert got == []
+
+
+async def test_frames_that_come_for_a_stream_that_has_ended_are_counted_and_not_delivered(world: World) -> None:
+    node = await world.start()
+    got: list[int] = []
+    await node.context().register_stream("s", lambda frame, sender: got.append(1))
+    (inbox,) = node._engine._inboxes.values()
+    await node.context().unregister_stream("s")
+    inbox.deliver([DataStream("s", 1, b"x"), DataStream("s", 2, b"x")])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert got == []
+    assert node.statistics()["frames.after_close"] == 2
+
+
+# readers
+
+
+async def test_a_second_task_that_waits_for_the_same_reader_is_refused_at_once(world: World) -> None:
+    sender, receiver = await ends(world)
+    reader = receiver.context().stream("s")
+    first = asyncio.ensure_future(anext(reader))
+    await asyncio.sleep(0)
+    with pytest.raises(ActrStreamError, match="another task waits") as caught:
+        await asyncio.wait_for(anext(reader), 1)
+    assert caught.value.code is Status.FAILED_PRECONDITION
+    await sender.context().send_stream(to(receiver), DataStream("s", 1, b"x"))
+    assert (await first).payload() == b"x"
+    await reader.aclose()
+
+
+async def test_leaving_the_block_of_a_reader_frees_its_id_and_tells_the_sender(world: World) -> None:
+    sender, receiver = await ends(world)
+    context = receiver.context()
+    async with context.stream("s") as frames:
+        await sender.context().send_stream(to(receiver), DataStream("s", 1, b"x"))
+        async for frame in frames:
+            assert frame.payload() == b"x"
+            break
+    await (await context.register_stream("s", lambda frame, sender: None)).close()
+    with pytest.raises(ActrStreamError, match="closed by its receiver"):
+        await sender.context().end_stream(to(receiver), "s")
+
+
+async def test_a_reader_whose_loop_is_left_and_that_nobody_keeps_is_closed(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender, receiver = await ends(world)
+    context = receiver.context()
+
+    async def read_one() -> bytes:
+        async for frame in context.stream("s"):
+            return frame.payload()
+        raise AssertionError("no frame came")
+
+    reading = asyncio.create_task(read_one())
+    await asyncio.sleep(0)
+    await sender.context().send_stream(to(receiver), DataStream("s", 1, b"x"))
+    assert await reading == b"x"
+    gc.collect()
+    with pytest.raises(ActrStreamError, match="closed by its receiver"):
+        await asyncio.wait_for(sender.context().end_stream(to(receiver), "s"), 5)
+    assert receiver.statistics()["readers.left"] == 1
+    assert "async with" in caplog.text
+
+
+async def test_a_second_task_that_waits_for_the_same_watch_is_refused_at_once(world: World) -> None:
+    node = await world.start()
+    async with node.context().watch(node.actor_id().type) as watch:
+        assert (await anext(watch)).is_up
+        first = asyncio.ensure_future(anext(watch))
+        await asyncio.sleep(0)
+        with pytest.raises(ActrStreamError, match="another task waits"):
+            await asyncio.wait_for(anext(watch), 1)
+    with pytest.raises(StopAsyncIteration):
+        await first
