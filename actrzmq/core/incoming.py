@@ -1,7 +1,8 @@
 """Streams that this node receives: who may send what, and where answers go; frames are the channels' business.
 
 A stream exists from OpenStream on, once somebody has registered its id; an opening that comes first waits 5 s for that.
-The first opener owns the id until its stream has ended.
+The first opener owns the id until its stream has ended. A registration that nobody opens ends as well, where it is
+known who should: with that node; and where it says how long to wait: after that.
 
 An answer goes back the way the question came: what came over the control plane may have come there because the direct
 way is broken.
@@ -16,6 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from actrzmq.core.credit import Budget
+from actrzmq.core.deadlines import Deadlines
 from actrzmq.core.early import EarlyOpening, EarlyOpenings
 from actrzmq.core.failures import error_for, failure_of
 from actrzmq.core.paths import Via, Ways
@@ -29,6 +31,7 @@ from actrzmq.errors import (
     ActrPermissionDenied,
     ActrRuntimeError,
     ActrStreamError,
+    ActrTimeoutError,
     ActrTransportError,
     Status,
 )
@@ -58,6 +61,10 @@ class Receiver(Struct, eq=False):
     stream: InStream | None = None
     peer: Peer | None = None
     """Who has opened it; it stays after the end."""
+    awaited: Peer | None = None
+    """Who should open it, and has not: it ends when that node goes down."""
+    open_by: int | None = None
+    """When it ends if nobody has opened it."""
 
 
 class InStream(Struct, eq=False):
@@ -99,18 +106,33 @@ class InStreams:
         self._receivers: dict[str, Receiver] = {}
         self._by_channel: dict[Channel, InStream] = {}
         self._early = EarlyOpenings(limits.register_within)
+        self._unopened: Deadlines[Receiver] = Deadlines()
         self._tombstones = Tombstones()
         self._busy: dict[InStream, None] = {}
 
     # verbs
 
-    def register(self, stream_id: str, sender: Serial | None, sink: Any, now: int) -> Receiver | None:
-        """Take the stream `stream_id` when it comes, from `sender` only where given; None if the id is taken."""
+    def register(
+        self,
+        stream_id: str,
+        sender: Serial | None,
+        sink: Any,
+        now: int,
+        *,
+        awaited: Peer | None = None,
+        open_within: int | None = None,
+    ) -> Receiver | None:
+        """Take the stream `stream_id` when it comes, from `sender` only where given; None if the id is taken.
+
+        Not opened, it ends when `awaited` goes down, and after `open_within` milliseconds.
+        """
         if stream_id in self._receivers:
             return None
         receiver = self._receivers[stream_id] = Receiver(stream_id, sender, sink)
         for opening in self._early.take(stream_id):
             self.asked(opening.peer, opening.ask, now)
+        if receiver.stream is None:
+            self._await(receiver, awaited, None if open_within is None else now + open_within)
         return receiver
 
     def find(self, stream_id: str) -> Receiver | None:
@@ -119,8 +141,7 @@ class InStreams:
 
     def unregister(self, receiver: Receiver, error: ActrRuntimeError, now: int) -> None:
         """Take it no longer; a stream that is open is cancelled with `error` as the reason for its sender."""
-        if self._receivers.get(receiver.stream_id) is receiver:
-            del self._receivers[receiver.stream_id]
+        self._forget(receiver)
         if receiver.stream is not None:
             self._cancel(receiver.stream, error, now)
 
@@ -136,6 +157,9 @@ class InStreams:
             # CANCELLED: to a sender of which everything is done, this is no failure.
             self._cancel(stream, ActrStreamError(error.message, code=Status.CANCELLED), now)
         self._early.clear()
+        for receiver in [one for one in self._receivers.values() if one.sender is not None]:
+            # Whom it is for knows us by the identity that ends here.
+            self._give_up(receiver, ActrTransportError(f"stream {receiver.stream_id}: {error.message}"))
 
     # what the sender says of the opening
 
@@ -159,6 +183,7 @@ class InStreams:
             self._new_channel(), ask.stream_id, ask.lane, limits.window_frames, limits.window_bytes, self.budget
         )
         stream = InStream(peer, ask.open, receiver, channel, ask.path, ask.grants)
+        self._await_no_longer(receiver)
         receiver.stream, receiver.peer = stream, peer
         self._by_channel[channel.channel] = stream
         peer.incoming[ask.open] = stream
@@ -215,8 +240,16 @@ class InStreams:
         self._close(stream, stream.channel.outcome)
         return True
 
+    def not_there(self, peer: Peer, reason: Reason) -> None:
+        """`peer`, from whom streams may be awaited, can't be reached, or is down."""
+        for receiver in list(peer.awaited.values()):
+            assert isinstance(receiver, Receiver)
+            what = f"stream {receiver.stream_id}, which nobody has opened yet"
+            self._give_up(receiver, error_for(reason, peer.name, what, may_have_run=False))
+
     def peer_down(self, peer: Peer, reason: Reason) -> None:
         """`peer` is gone, and all streams from it."""
+        self.not_there(peer, reason)
         for stream in list(peer.incoming.values()):
             if isinstance(stream, EarlyOpening):
                 self._early.drop(stream)
@@ -228,7 +261,10 @@ class InStreams:
     # time
 
     def expire(self, now: int) -> None:
-        """Openings that nobody has registered for."""
+        """Openings that nobody has registered for, and registrations that nobody has opened."""
+        for receiver in self._unopened.due(now):
+            message = f"stream {receiver.stream_id}: nobody opened it in time; look for the process that should send it"
+            self._give_up(receiver, ActrTimeoutError(message))
         for opening in self._early.expire(now):
             error = ActrNotFound(
                 f"stream {opening.ask.stream_id}: nobody registered it within {self._early.patience} ms; "
@@ -250,15 +286,53 @@ class InStreams:
 
     def next_deadline(self) -> int | None:
         """When `expire` has something to look at."""
-        return self._early.next_deadline()
+        deadlines = [self._early.next_deadline(), self._unopened.next_deadline()]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     @property
     def is_busy(self) -> bool:
         """Does any stream wait for something, so that `look_round` has something to look at?"""
         return bool(self._busy)
 
+    def losses(self) -> Counter[str]:
+        """What the streams that are open did not take, by reason; those that have ended have counted theirs."""
+        losses: Counter[str] = Counter()
+        for stream in self._by_channel.values():
+            losses.update(stream.channel.losses())
+        return losses
+
     def __len__(self) -> int:
         return len(self._by_channel)
+
+    # registrations
+
+    def _await(self, receiver: Receiver, peer: Peer | None, open_by: int | None) -> None:
+        if peer is not None:
+            peer.awaited[receiver.stream_id] = receiver
+            receiver.awaited = peer
+        if open_by is not None:
+            self._unopened.add(receiver, open_by)
+            receiver.open_by = open_by
+
+    def _await_no_longer(self, receiver: Receiver) -> None:
+        if receiver.awaited is not None:
+            receiver.awaited.awaited.pop(receiver.stream_id, None)
+            receiver.awaited = None
+        if receiver.open_by is not None:
+            self._unopened.remove(receiver, receiver.open_by)
+            receiver.open_by = None
+
+    def _forget(self, receiver: Receiver) -> None:
+        """The id is free again."""
+        self._await_no_longer(receiver)
+        if self._receivers.get(receiver.stream_id) is receiver:
+            del self._receivers[receiver.stream_id]
+
+    def _give_up(self, receiver: Receiver, error: ActrRuntimeError) -> None:
+        """Nobody has opened it, and nobody will."""
+        error.details.setdefault("last", "0")
+        self._forget(receiver)
+        self._turn().closed.append((receiver.sink, error))
 
     # opening
 
@@ -350,9 +424,15 @@ class InStreams:
         self._busy.pop(stream, None)
         receiver = stream.receiver
         receiver.stream = None
-        if self._receivers.get(receiver.stream_id) is receiver:
-            del self._receivers[receiver.stream_id]
+        self._forget(receiver)
+        self._count_what_was_lost(channel, outcome)
         self._turn().closed.append((receiver.sink, outcome))
+
+    def _count_what_was_lost(self, channel: ReceiveChannel, outcome: ActrRuntimeError | None) -> None:
+        """Its ledger ends here: into the node's."""
+        self._counters.update(channel.losses())
+        if outcome is not None:
+            self._counters["frames.given_up"] += channel.received - channel.completed_frames
 
 
 def _with_last(error: ActrRuntimeError, stream: InStream) -> ActrRuntimeError:

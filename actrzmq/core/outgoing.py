@@ -290,6 +290,14 @@ class OutStreams:
         channels = [stream.channel for stream in self._by_key.values() if stream.channel is not None]
         return sum(channel.sent + channel.completed for channel in channels)
 
+    def losses(self) -> Counter[str]:
+        """What was dropped of the streams that are open, by reason; those that have ended have counted theirs."""
+        losses: Counter[str] = Counter()
+        for stream in self._by_channel.values():
+            if stream.channel is not None:
+                losses.update(stream.channel.losses())
+        return losses
+
     def __len__(self) -> int:
         return len(self._by_key)
 
@@ -351,5 +359,8 @@ class OutStreams:
         self._unsent.pop(stream, None)
         if stream.channel is not None:
             self._by_channel.pop(stream.channel.channel, None)
+            self._counters.update(stream.channel.losses())
+            if outcome is not None:
+                self._counters["frames.not_completed"] += stream.channel.undone
         turn = self._turn()
         (turn.closed if was_open else turn.resolve).append((stream.sink, outcome))

@@ -30,6 +30,8 @@ class Peer:
         """Our streams to it, by the number of their opening."""
         self.incoming: dict[int, object] = {}
         """Its streams to us, and those that wait for somebody to register, by its number of their opening."""
+        self.awaited: dict[str, object] = {}
+        """Stream ids that are registered for it alone, and that it has not opened."""
         self.has_asked = has_asked
         """Have we ever called it, or opened a stream to it? Then it may keep something until we say that we don't."""
         self.congestion = 0
@@ -50,4 +52,4 @@ class Peer:
     @property
     def is_busy(self) -> bool:
         """Is anything open with it? The broker is told of such peers at every registration."""
-        return bool(len(self.calls) or len(self.answers) or self.opens or self.incoming)
+        return bool(len(self.calls) or len(self.answers) or self.opens or self.incoming or self.awaited)

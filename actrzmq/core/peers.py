@@ -71,6 +71,10 @@ class Peers:
         """Were we told that it is down?"""
         return serial in self._dead
 
+    def is_watched(self, peer: Peer) -> bool:
+        """Will the broker tell when it goes? It does if it has introduced the two on the present connection."""
+        return peer.id is not None and peer.connection == self._connection
+
     # our connections to the broker
 
     def connected(self) -> None:

@@ -232,6 +232,10 @@ class ReceiveChannel:
         """Has every frame come and been completed?"""
         return self.state is State.COMPLETED
 
+    def losses(self) -> dict[str, int]:
+        """What was not taken, by reason, and what the sender dropped."""
+        return {**self.drops, "frames.missing": self.missing} if self.missing else dict(self.drops)
+
     def statistics(self) -> dict[str, int]:
         """The ledger: `received` = `completed` + what is not done, or was given up by a reset."""
         return {

@@ -230,6 +230,15 @@ class SendChannel:
         """Has the receiver completed everything?"""
         return self.state is State.COMPLETED
 
+    def losses(self) -> dict[str, int]:
+        """What was not believed, by reason, and the frames that were dropped for newer ones."""
+        return {**self.drops, "frames.dropped_for_newer": self.dropped} if self.dropped else dict(self.drops)
+
+    @property
+    def undone(self) -> int:
+        """Frames that were pushed, and neither completed nor dropped: lost, if it is over."""
+        return self._credited + self._backlog.kept_back - self.completed - self.dropped
+
     def statistics(self) -> dict[str, int]:
         """The ledger: `taken` = `completed` + `dropped` + what is not done, or was given up by a reset."""
         return {

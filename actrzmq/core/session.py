@@ -27,7 +27,7 @@ from actrzmq.core.peer import Peer
 from actrzmq.core.peers import Peers
 from actrzmq.core.registration import Life, Registration
 from actrzmq.core.serving import Serving, ServingLimits
-from actrzmq.core.streams import OutStream, StreamLimits, Streams
+from actrzmq.core.streams import OutStream, Receiver, StreamLimits, Streams
 from actrzmq.core.turn import News, Outgoing, Turn
 from actrzmq.core.undelivered import SaidOnce, Undelivered
 from actrzmq.errors import (
@@ -261,7 +261,22 @@ class Session:
         peer = self.peers.get(serial)
         return len(peer.calls) if peer else 0
 
-    # streams: opening needs a peer, the rest is the business of `streams`
+    # streams: opening and awaiting need a peer, the rest is the business of `streams`
+
+    def register_stream(
+        self, stream_id: str, sender: Serial | None, sink: Any, now: int, open_within: int | None = None
+    ) -> Receiver | None:
+        """Take the stream `stream_id` when it comes; None if the id is taken.
+
+        With `sender`, from that node only; if it goes down before it has opened the stream, the registration ends.
+        Raises `ActrTransportError` if it is known to be down. Not opened within `open_within` ms, it ends as well.
+        """
+        peer = None if sender is None else self._reachable(sender, f"stream {stream_id}")
+        awaited = None if peer is self.peers.me else peer
+        receiver = self.streams.register(stream_id, sender, sink, now, awaited=awaited, open_within=open_within)
+        if awaited is not None and receiver is not None and not self.peers.is_watched(awaited):
+            self._list_what_is_open(awaited, now)  # whoever has spoken to a node hears when it goes
+        return receiver
 
     def peer(self, serial: Serial, what: str) -> Peer:
         """The peer to open a stream to. Raises `ActrTransportError` if it is known to be down."""
@@ -564,6 +579,8 @@ class Session:
                 self.streams.returned(peer, envelope.open, returned.reason)
             if is_congested:
                 self._undelivered.add(peer, envelope, now)
+        if returned.reason in (Reason.UNKNOWN, Reason.DENIED):
+            self.streams.not_there(peer, returned.reason)
         if is_congested:
             self._calling.tell_again(peer, batch.settled, now)
         elif peer.id is None and not peer.is_busy:

@@ -83,9 +83,21 @@ class Streams:
 
     # the receiver's verbs
 
-    def register(self, stream_id: str, sender: Serial | None, sink: Any, now: int) -> Receiver | None:
-        """Take the stream `stream_id` when it comes, from `sender` only where given; None if the id is taken."""
-        return self._in.register(stream_id, sender, sink, now)
+    def register(
+        self,
+        stream_id: str,
+        sender: Serial | None,
+        sink: Any,
+        now: int,
+        *,
+        awaited: Peer | None = None,
+        open_within: int | None = None,
+    ) -> Receiver | None:
+        """Take the stream `stream_id` when it comes, from `sender` only where given; None if the id is taken.
+
+        Not opened, it ends when `awaited` goes down, and after `open_within` milliseconds.
+        """
+        return self._in.register(stream_id, sender, sink, now, awaited=awaited, open_within=open_within)
 
     def receiver(self, stream_id: str) -> Receiver | None:
         """Who has registered that id."""
@@ -181,6 +193,10 @@ class Streams:
         """An opening could not be delivered."""
         self._out.returned(peer, open, reason)
 
+    def not_there(self, peer: Peer, reason: Reason) -> None:
+        """`peer` can't be reached: streams that were awaited from it won't come."""
+        self._in.not_there(peer, reason)
+
     def peer_down(self, peer: Peer, reason: Reason) -> None:
         """`peer` is gone, and all streams with it."""
         self._out.peer_down(peer, reason)
@@ -230,7 +246,8 @@ class Streams:
 
     def statistics(self) -> dict[str, int]:
         """Open streams, and what was dropped, by reason."""
-        return {"streams.sending": self.sending_count, "streams.receiving": self.receiving_count, **self.counters}
+        counted = self.counters + self._in.losses() + self._out.losses()
+        return {"streams.sending": self.sending_count, "streams.receiving": self.receiving_count, **counted}
 
 
 __all__ = [

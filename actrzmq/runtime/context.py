@@ -89,7 +89,7 @@ class Context:
         return [instance.id for instance in await self._engine.discover(actor_type, timeout_ms, all=True)]
 
     def watch(self, actor_type: ActrType) -> Watch:
-        """The nodes of that type, as they come and go: `async with ctx.watch(t) as w: async for change in w`."""
+        """The nodes of that type, as they come and go: `async with ctx.watch(t) as seen: async for change in seen`."""
         return Watch(self._engine, actor_type)
 
     # calling
@@ -187,25 +187,35 @@ class Context:
         sender: ActrId | None = None,
         *,
         on_error: str = "reset",
+        open_within_ms: int | None = None,
     ) -> StreamHandle:
         """Have `callback(frame, sender_id)` called for each frame of `stream_id`, one at a time and in order.
 
-        Register before asking for the stream. With `sender`, only that node may send it. If the callback raises, the
+        Register before asking for the stream. With `sender`, only that node may send it, and if it goes down before it
+        has opened the stream, the handle raises that; `ActrTransportError` at once if it is known to be down. Without,
+        say `open_within_ms`, or watch whom you have asked: a stream that nobody opens does not end by itself.
+
+        A plain `def` callback runs in one of 64 threads, and streams take turns for them. If the callback raises, the
         stream is reset on both sides, or, with `on_error="skip"`, the frame is counted and the next one comes.
         Raises `ActrConfigError` for an id that is registered already. The handle tells when and how the stream ends.
         """
-        return self._engine.register_stream(stream_id, callback, sender, on_error)
+        return self._engine.register_stream(stream_id, callback, sender, on_error, open_within_ms)
 
     async def unregister_stream(self, stream_id: str) -> None:
         """Take no more frames of `stream_id`; its sender is told. Nothing happens if it is not registered."""
         self._engine.unregister_stream(stream_id)
 
-    def stream(self, stream_id: str, sender: ActrId | None = None) -> StreamReader:
-        """Receive by iterating: `async for frame in ctx.stream(id)`. The id is registered by this very call.
+    def stream(
+        self, stream_id: str, sender: ActrId | None = None, *, open_within_ms: int | None = None
+    ) -> StreamReader:
+        """Receive by iterating: `async with ctx.stream(id) as frames: async for frame in frames`.
 
-        The loop ends with the stream, and raises `ActrStreamError` if that was not complete.
+        The id is registered by this very call; `sender` and `open_within_ms` are those of `register_stream`. The loop
+        ends with the stream, and raises `ActrStreamError` if that was not complete. Leaving the block before that
+        closes the stream, and its sender is told. For a loop that runs to the end, `async for frame in ctx.stream(id)`
+        will do; if it is left, the stream is closed when Python collects the reader.
         """
-        return self._engine.stream_reader(stream_id, sender)
+        return self._engine.stream_reader(stream_id, sender, open_within_ms)
 
     # sending streams
 

@@ -375,17 +375,22 @@ class Engine:
     # streams, receiving
 
     def register_stream(
-        self, stream_id: str, callback: StreamCallback, sender: ActrId | None, on_error: str
+        self,
+        stream_id: str,
+        callback: StreamCallback,
+        sender: ActrId | None,
+        on_error: str,
+        open_within_ms: int | None,
     ) -> StreamHandle:
         """See `Context.register_stream`."""
         inbox = CallbackInbox(self, check_name(stream_id, "stream id"), callback, on_error)
-        self._register(inbox, sender)
+        self._register(inbox, sender, open_within_ms)
         return StreamHandle(inbox)
 
-    def stream_reader(self, stream_id: str, sender: ActrId | None) -> StreamReader:
+    def stream_reader(self, stream_id: str, sender: ActrId | None, open_within_ms: int | None) -> StreamReader:
         """See `Context.stream`."""
         inbox = ReaderInbox(self, check_name(stream_id, "stream id"))
-        self._register(inbox, sender)
+        self._register(inbox, sender, open_within_ms)
         return StreamReader(inbox)
 
     def unregister_stream(self, stream_id: str) -> None:
@@ -576,12 +581,13 @@ class Engine:
 
     # private
 
-    def _register(self, inbox: Inbox, sender: ActrId | None) -> None:
+    def _register(self, inbox: Inbox, sender: ActrId | None, open_within_ms: int | None) -> None:
         self.check_running(may_start_later=True)
         if not isinstance(sender, ActrId | None):
             raise ActrConfigError(f"stream {inbox.stream_id}: sender={sender!r}, expected an ActrId")
         serial = None if sender is None else sender.serial
-        receiver = self.session.streams.register(inbox.stream_id, serial, inbox, boottime_ms())
+        within = None if open_within_ms is None else check_timeout(open_within_ms)
+        receiver = self.session.register_stream(inbox.stream_id, serial, inbox, boottime_ms(), within)
         if receiver is None:
             raise already_registered(inbox.stream_id)
         inbox.receiver = receiver

@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from actrzmq import ActrId, ActrOverloaded, ActrRef, ActrStreamError, DataStream, Status
+from actrzmq import (
+    ActrConfigError,
+    ActrId,
+    ActrOverloaded,
+    ActrRef,
+    ActrStreamError,
+    ActrTimeoutError,
+    ActrTransportError,
+    DataStream,
+    Status,
+)
 from actrzmq.runtime import threads
 from actrzmq.runtime.receiving import CallbackInbox
 from tests.runtime.harness import World, spawn, to, until
@@ -304,3 +314,34 @@ async def test_a_second_task_that_waits_for_the_same_watch_is_refused_at_once(wo
             await asyncio.wait_for(anext(watch), 1)
     with pytest.raises(StopAsyncIteration):
         await first
+
+
+# streams that nobody opens
+
+
+async def test_waiting_for_a_stream_ends_with_the_node_that_should_send_it(world: World) -> None:
+    sender, receiver = await ends(world)
+    context = receiver.context()
+    handle = await context.register_stream("s", lambda frame, sender: None, sender=sender.actor_id())
+    reader = context.stream("t", sender.actor_id())
+    reading = asyncio.ensure_future(anext(reader))
+    await sender.shutdown()
+    with pytest.raises(ActrTransportError, match="nobody has opened"):
+        await handle.wait_closed(2_000)
+    with pytest.raises(ActrTransportError, match="nobody has opened"):
+        await asyncio.wait_for(reading, 2)
+    with pytest.raises(ActrTransportError, match="is down"):
+        await context.register_stream("s", lambda frame, sender: None, sender=sender.actor_id())
+
+
+async def test_a_stream_that_nobody_opens_in_time_has_failed(world: World) -> None:
+    node = await world.start()
+    handle = await node.context().register_stream("s", lambda frame, sender: None, open_within_ms=50)
+    with pytest.raises(ActrTimeoutError, match="stream s: nobody opened it"):
+        await handle.wait_closed(2_000)
+    async with node.context().stream("s", open_within_ms=50) as frames:
+        with pytest.raises(ActrTimeoutError):
+            await asyncio.wait_for(anext(frames), 2)
+    for odd in (0, -1, "1", 2**40):
+        with pytest.raises(ActrConfigError, match="milliseconds"):
+            node.context().stream("s", open_within_ms=odd)  # type: ignore[arg-type]
