@@ -135,6 +135,12 @@ class InStreams:
             self._await(receiver, awaited, None if open_within is None else now + open_within)
         return receiver
 
+    def expect(self, receiver: Receiver, peer: Peer) -> None:
+        """Take it from `peer` only, and await it from there; nothing happens if it is open, or no longer registered."""
+        if receiver.stream is None and self._receivers.get(receiver.stream_id) is receiver:
+            receiver.sender = peer.serial
+            self._await(receiver, peer, None)
+
     def find(self, stream_id: str) -> Receiver | None:
         """Who has registered that id."""
         return self._receivers.get(stream_id)
@@ -308,6 +314,8 @@ class InStreams:
 
     def _await(self, receiver: Receiver, peer: Peer | None, open_by: int | None) -> None:
         if peer is not None:
+            if receiver.awaited is not None:
+                receiver.awaited.awaited.pop(receiver.stream_id, None)
             peer.awaited[receiver.stream_id] = receiver
             receiver.awaited = peer
         if open_by is not None:

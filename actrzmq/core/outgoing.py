@@ -78,6 +78,9 @@ class OutStream(Struct, eq=False):
     state: OutState = OutState.OPENING
     channel: SendChannel | None = None
     data: str = ""
+    farewell: ActrRuntimeError | None = None
+    """How the receiver went, if it went before the end was said and had completed everything: no failure of what was
+    sent, but one of what is still to be sent."""
 
     @property
     def via(self) -> Via:
@@ -223,9 +226,10 @@ class OutStreams:
         stream = self._by_channel.get(reset.channel)
         if stream is None or stream.channel is None or peer not in (None, stream.peer):
             return False
+        is_ending = stream.channel.is_ending
         stream.channel.peer_reset(reset)
         is_complete = stream.state is OutState.OPEN and stream.channel.is_completed
-        self._close(stream, None if is_complete else error_from(reset.failure))
+        self._receiver_gone(stream, error_from(reset.failure), is_complete, is_ending)
         return True
 
     def peer_down(self, peer: Peer, reason: Reason) -> None:
@@ -233,10 +237,13 @@ class OutStreams:
         for stream in list(peer.opens.values()):
             if not isinstance(stream, OutStream):
                 continue
-            if stream.channel is not None and stream.state is OutState.OPEN and stream.channel.is_all_done:
-                self._close(stream, None)
+            error = error_for(reason, peer.name, f"stream {stream.stream_id}", may_have_run=True)
+            channel = stream.channel
+            if channel is None:
+                self._close(stream, error)
             else:
-                self._close(stream, error_for(reason, peer.name, f"stream {stream.stream_id}", may_have_run=True))
+                is_complete = stream.state is OutState.OPEN and channel.is_all_done
+                self._receiver_gone(stream, error, is_complete, channel.is_ending)
 
     # what is to be sent
 
@@ -337,6 +344,13 @@ class OutStreams:
             self._ways.over_control(stream.peer, Reset(stream.channel.channel, failure_of(error), 0), now)
         self._close(stream, error)
 
+    def _receiver_gone(self, stream: OutStream, error: ActrRuntimeError, is_complete: bool, is_ending: bool) -> None:
+        """It will take no more. What is complete was no failure; but unless its end was said, more may be tried."""
+        error = _for_its_sender(error, stream)
+        if is_complete and not is_ending:
+            stream.farewell = error
+        self._close(stream, None if is_complete else error)
+
     def _granted(self, stream: OutStream, channel: SendChannel, grant: Grant, is_direct: bool, now: int) -> None:
         could_push = channel.can_push
         if channel.granted(grant, now) and channel.has_outgoing:
@@ -364,3 +378,20 @@ class OutStreams:
                 self._counters["frames.not_completed"] += stream.channel.undone
         turn = self._turn()
         (turn.closed if was_open else turn.resolve).append((stream.sink, outcome))
+
+
+def _for_its_sender(error: ActrRuntimeError, stream: OutStream) -> ActrRuntimeError:
+    """`error`, by which the receiver went, as its sender may read it: what it was, how far it came, what to do.
+
+    Often nobody waits for the task that sends, and these words in a log are all that is seen of it.
+    """
+    done = stream.channel.completed if stream.channel is not None else 0
+    what, name = f"stream {stream.stream_id}", stream.peer.name
+    why = error.message.removeprefix(f"{what}: ")
+    to_whom = what if name in why else f"{what} to {name}"
+    far = "1 frame" if done == 1 else f"{done} frames"
+    advice = f"stop sending; catch {type(error).__name__} where receivers may go"
+    error.message = f"{to_whom}: {why} (after {far}); {advice}"
+    error.args = (error.message,)
+    error.details = {"last": str(done), **error.details, "peer": name}
+    return error

@@ -274,9 +274,23 @@ class Session:
         peer = None if sender is None else self._reachable(sender, f"stream {stream_id}")
         awaited = None if peer is self.peers.me else peer
         receiver = self.streams.register(stream_id, sender, sink, now, awaited=awaited, open_within=open_within)
-        if awaited is not None and receiver is not None and not self.peers.is_watched(awaited):
-            self._list_what_is_open(awaited, now)  # whoever has spoken to a node hears when it goes
+        if awaited is not None and receiver is not None:
+            self._look_out_for(awaited, now)
         return receiver
+
+    def expect(self, receiver: Receiver, sender: Serial, now: int) -> None:
+        """Take a stream that is registered and not open from `sender` only; the registration ends if that goes down.
+
+        Raises `ActrTransportError` if it is known to be down.
+        """
+        peer = self._reachable(sender, f"stream {receiver.stream_id}, which nobody has opened yet")
+        self.streams.expect(receiver, peer)
+        self._look_out_for(peer, now)
+
+    def _look_out_for(self, peer: Peer, now: int) -> None:
+        """See to it that we hear when `peer` goes, as whoever has spoken to a node does."""
+        if peer is not self.peers.me and not self.peers.is_watched(peer):
+            self._list_what_is_open(peer, now)
 
     def peer(self, serial: Serial, what: str) -> Peer:
         """The peer to open a stream to. Raises `ActrTransportError` if it is known to be down."""

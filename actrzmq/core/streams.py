@@ -99,6 +99,10 @@ class Streams:
         """
         return self._in.register(stream_id, sender, sink, now, awaited=awaited, open_within=open_within)
 
+    def expect(self, receiver: Receiver, peer: Peer) -> None:
+        """Take it from `peer` only, and await it from there; nothing happens if it is open, or no longer registered."""
+        self._in.expect(receiver, peer)
+
     def receiver(self, stream_id: str) -> Receiver | None:
         """Who has registered that id."""
         return self._in.find(stream_id)

@@ -393,6 +393,17 @@ class Engine:
         self._register(inbox, sender, open_within_ms)
         return StreamReader(inbox)
 
+    def expect(self, inbox: Inbox, sender: ActrId) -> None:
+        """See `StreamHandle.expect`."""
+        _check_sender(inbox, sender)
+        if inbox.is_closed or inbox.receiver.stream is not None:
+            return
+        try:
+            self.session.expect(inbox.receiver, sender.serial, boottime_ms())
+            self.shell.wake()
+        except ActrTransportError as error:
+            self.cancel_stream(inbox.receiver, error)
+
     def unregister_stream(self, stream_id: str) -> None:
         """See `Context.unregister_stream`."""
         inbox = self._inboxes.get(stream_id)
@@ -437,7 +448,9 @@ class Engine:
             dest = Dest.actor((await self.discover(dest.actor_type, 0, all=False, patience=OPEN_WITHIN))[0].id)
         if (self._serial(dest), stream_id) in self._outlets:
             raise ActrStreamError(f"stream {stream_id}: it is open to {dest} already", code=Status.ALREADY_EXISTS)
-        outlet = self._outlet(self._serial(dest), stream_id, payload_type)
+        key = (self._serial(dest), stream_id)
+        self._raise_closed(key)
+        outlet = self._outlet(*key, payload_type)
         await asyncio.shield(outlet.opening)
         if outlet.is_closed:
             raise outlet.failure()
@@ -583,8 +596,8 @@ class Engine:
 
     def _register(self, inbox: Inbox, sender: ActrId | None, open_within_ms: int | None) -> None:
         self.check_running(may_start_later=True)
-        if not isinstance(sender, ActrId | None):
-            raise ActrConfigError(f"stream {inbox.stream_id}: sender={sender!r}, expected an ActrId")
+        if sender is not None:
+            _check_sender(inbox, sender)
         serial = None if sender is None else sender.serial
         within = None if open_within_ms is None else check_timeout(open_within_ms)
         receiver = self.session.register_stream(inbox.stream_id, serial, inbox, boottime_ms(), within)
@@ -604,7 +617,7 @@ class Engine:
         if outlet is not None:
             return outlet
         lane = lane_of(payload_type)
-        self._raise_closed(key)
+        self._raise_closed(key, goes_on=True)
         self.check_running()
         if self._is_stopped:
             raise ActrTransportError(f"stream {stream_id}: this node is stopping")
@@ -625,11 +638,16 @@ class Engine:
             if len(self._closed) > CLOSED_STREAMS:
                 self._closed.popitem(last=False)
 
-    def _raise_closed(self, key: tuple[Serial, str]) -> None:
-        """A stream that the other side has closed raises once, at the sender's next step; then the id is free again."""
+    def _raise_closed(self, key: tuple[Serial, str], *, goes_on: bool = False) -> None:
+        """A stream that the other side has closed raises once, at the sender's next step; then the id is free again.
+
+        If all that was sent is done, only one who `goes_on` sending is told.
+        """
         outlet = self._closed.pop(key, None)
-        if outlet is not None and outlet.outcome is not None:
-            raise outlet.outcome
+        if outlet is not None:
+            error = outlet.outcome or (outlet.stream.farewell if goes_on else None)
+            if error is not None:
+                raise error
 
     def _serial(self, dest: Dest) -> Serial:
         if dest.actor_type is not None:
@@ -713,6 +731,11 @@ def _broken(bug: Exception) -> ActrRuntimeError:
     return ActrRuntimeError(
         f"this node has stopped by an internal error, {shown(bug)}; its log has the traceback", may_have_run=True
     )
+
+
+def _check_sender(inbox: Inbox, sender: object) -> None:
+    if not isinstance(sender, ActrId):
+        raise ActrConfigError(f"stream {inbox.stream_id}: sender={sender!r}, expected an ActrId")
 
 
 def _decode(body: bytes, response: type[Message], route_key: str) -> Message:

@@ -221,6 +221,14 @@ class StreamHandle:
             raise self._inbox.outcome
         return self._inbox.frames
 
+    def expect(self, sender: ActrId) -> None:
+        """Take the stream from `sender` only, as if it had been registered so: for who learns later who will send it.
+
+        If `sender` is down, or goes down before it has opened the stream, the handle raises that. Nothing happens
+        where the stream has been opened.
+        """
+        self._inbox.engine.expect(self._inbox, sender)
+
     async def close(self) -> None:
         """Take no more frames. The sender is told, unless it has all been acknowledged already."""
         self._inbox.engine.close_inbox(self._inbox)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
-from actrzmq.core.streams import OutState, Wish
-from actrzmq.errors import ActrTimeoutError, ActrTransportError
+from actrzmq.core.session import Session
+from actrzmq.core.streams import OutState, Receiver, Wish
+from actrzmq.errors import ActrPermissionDenied, ActrTimeoutError, ActrTransportError
+from actrzmq.identity import Serial
 from actrzmq.testing.simulation import Collector
 from actrzmq.wire.messages import Lane, Reason
 from tests.core.test_streams_on_the_wire import Pair
@@ -19,6 +22,11 @@ def register(pair: Pair, stream_id: str = "s", *, pinned: bool = True, open_with
     serial = pair.sender.id.serial if pinned else None
     pair.receiver.do(lambda session, now: session.register_stream(stream_id, serial, sink, now, open_within))
     return sink
+
+
+def expect(receiver: Receiver, serial: Serial, session: Session, now: int) -> None:
+    """Say who will send it."""
+    session.expect(receiver, serial, now)
 
 
 def talk(pair: Pair) -> None:
@@ -43,6 +51,44 @@ def test_a_registration_for_a_node_that_dies_before_it_opens_the_stream_ends_wit
     assert sinks[0].outcome.details == {"reason": "UNREACHABLE", "peer": sinks[0].outcome.details["peer"], "last": "0"}
     assert other.outcome is ...
     assert pair.register("s").outcome is ...  # the id is free again
+
+
+@pytest.mark.parametrize("have_talked", [True, False])
+def test_who_is_expected_later_is_awaited_from_then_on(have_talked: bool) -> None:
+    pair = Pair()
+    if have_talked:
+        talk(pair)
+    stranger = pair.world.node("stranger", "Stranger")
+    pair.world.run_until(lambda: stranger.session.is_online)
+    sink = register(pair, pinned=False)
+    receiver = pair.receiver.session.streams.receiver("s")
+    assert receiver is not None
+    for serial in (stranger.id.serial, pair.sender.id.serial):  # the last word counts
+        pair.receiver.do(partial(expect, receiver, serial))
+    stolen = pair.send(1, node=stranger)
+    pair.world.run_until(lambda: isinstance(stolen.outcome, ActrPermissionDenied))
+    stranger.kill()
+    pair.world.run(2_000)
+    assert sink.outcome is ...
+    pair.sender.kill()
+    pair.world.run_until(lambda: sink.outcome is not ..., within=1_000)
+    assert isinstance(sink.outcome, ActrTransportError)
+
+
+def test_who_is_expected_of_a_stream_that_is_open_changes_nothing() -> None:
+    pair = Pair()
+    sink = register(pair, pinned=False)
+    receiver = pair.receiver.session.streams.receiver("s")
+    assert receiver is not None
+    sender = pair.send(10)
+    sender.ends = False
+    pair.world.run(100)
+    stranger = pair.world.node("stranger", "Stranger")
+    pair.world.run_until(lambda: stranger.session.is_online)
+    pair.receiver.do(partial(expect, receiver, stranger.id.serial))
+    stranger.kill()
+    pair.world.run(2_000)
+    assert sink.outcome is ...
 
 
 def test_a_registration_for_a_node_that_is_not_there_ends_at_once() -> None:

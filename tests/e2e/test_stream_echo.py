@@ -102,6 +102,59 @@ def test_a_client_whose_server_is_killed_says_so_at_once(world: World) -> None:
     assert re.search(r"Total: \d+ of 100 messages", client.out)
 
 
+STRICKEN = """
+
+class Stricken(StreamServer):
+    async def register_stream(self, req, ctx):
+        import os, threading
+        threading.Timer(0.3, os._exit, (1,)).start()
+        return RegisterStreamResponse(success=True, message="any moment now")
+
+StreamServer = Stricken
+"""
+
+
+@pytest.mark.serial
+def test_a_client_whose_server_dies_between_its_reply_and_the_first_message_says_so_at_once(
+    world: World, tmp_path: Path
+) -> None:
+    shutil.copytree(world.example / "server", tmp_path / "server")
+    with (tmp_path / "server" / "stream_server.py").open("a") as program:
+        program.write(STRICKEN)
+    world.broker()
+    stricken = world.start("server.py", cwd=tmp_path / "server")
+    stricken.wait_for("registered")
+    client = world.client("my-stream", "10")
+    assert stricken.wait() == 1
+    died = time.monotonic()
+    assert client.wait(5) == 1
+    assert time.monotonic() - died < 1
+    assert re.fullmatch(r"client\.py: stream my-stream, which nobody has opened yet: .+ is down: .+\n", client.err)
+    assert "Total: 0 of 10 messages" in client.out
+
+
+def test_a_client_that_asks_for_nothing_gets_it(world: World) -> None:
+    world.broker()
+    world.server("--interval", "0")
+    client = world.client("my-stream", "0")
+    assert client.wait() == 0
+    assert "Total: 0 of 0 messages" in client.out
+
+
+def test_a_server_whose_client_is_killed_says_which_stream_and_why_and_serves_the_next(world: World) -> None:
+    world.broker()
+    server = world.server("--interval", "0.05")
+    client = world.client("my-stream", "1000")
+    client.wait_for("Stream message 3 ")
+    client.process.kill()
+    server.wait_for(
+        r"stream my-stream.+@0:acme\+StreamEchoClient.+\(after \d+ frames\); stop sending; catch ActrTransportError"
+    )
+    other = world.client("my-stream", "5")
+    assert other.wait() == 0
+    assert server.process.poll() is None
+
+
 @pytest.mark.serial
 def test_without_a_server_the_client_says_so_in_time(world: World) -> None:
     world.broker()

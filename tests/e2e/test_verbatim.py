@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.world import World, messages, received
 
 SERVER = """
@@ -99,14 +101,15 @@ def test_the_handlers_of_the_specification_run_to_the_letter(world: World, tmp_p
     assert server.process.returncode == 0
 
 
-def test_the_examples_client_does_not_need_an_end_of_the_stream(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [0, 2])
+def test_the_examples_client_does_not_need_an_end_of_the_stream(world: World, tmp_path: Path, count: int) -> None:
     shutil.copytree(world.example / "server", tmp_path / "server")
     (tmp_path / "server" / "stream_server.py").write_text(SERVER)
     world.broker()
     server = world.start("server.py", cwd=tmp_path / "server")
-    client = world.client("my-stream", "2")
+    client = world.client("my-stream", str(count))
     assert client.wait(60) == 0
-    assert received(client) == messages(2, "my-stream")
+    assert received(client) == messages(count, "my-stream")
     assert client.err == ""
     server.stop()
     assert "WARNING" not in server.err

@@ -14,10 +14,12 @@ from actrzmq import (
     ActrId,
     ActrOverloaded,
     ActrRef,
+    ActrRuntimeError,
     ActrStreamError,
     ActrTimeoutError,
     ActrTransportError,
     DataStream,
+    Dest,
     Status,
 )
 from actrzmq.runtime import threads
@@ -334,6 +336,27 @@ async def test_waiting_for_a_stream_ends_with_the_node_that_should_send_it(world
         await context.register_stream("s", lambda frame, sender: None, sender=sender.actor_id())
 
 
+async def test_who_will_send_may_be_said_after_the_registration(world: World) -> None:
+    sender, receiver = await ends(world)
+    context = receiver.context()
+    handle = await context.register_stream("s", lambda frame, sender: None)
+    handle.expect(sender.actor_id())
+    await sender.shutdown()
+    with pytest.raises(ActrTransportError, match="nobody has opened"):
+        await handle.wait_closed(2_000)
+    late = await context.register_stream("s", lambda frame, sender: None)
+    late.expect(sender.actor_id())
+    with pytest.raises(ActrTransportError, match="nobody has opened"):
+        await late.wait_closed(1_000)
+    late.expect(sender.actor_id())  # it has ended: nothing happens
+    own = await context.register_stream("s", lambda frame, sender: None)
+    own.expect(receiver.actor_id())
+    await feed(receiver, receiver)
+    assert await own.wait_closed(1_000) == 10
+    with pytest.raises(ActrConfigError, match="expected an ActrId"):
+        own.expect("1a@0:acme+Sender")  # type: ignore[arg-type]
+
+
 async def test_a_stream_that_nobody_opens_in_time_has_failed(world: World) -> None:
     node = await world.start()
     handle = await node.context().register_stream("s", lambda frame, sender: None, open_within_ms=50)
@@ -345,3 +368,60 @@ async def test_a_stream_that_nobody_opens_in_time_has_failed(world: World) -> No
     for odd in (0, -1, "1", 2**40):
         with pytest.raises(ActrConfigError, match="milliseconds"):
             node.context().stream("s", open_within_ms=odd)  # type: ignore[arg-type]
+
+
+# what a sender hears
+
+
+async def test_a_sender_hears_at_its_next_frame_that_its_receiver_has_closed_though_all_was_done(world: World) -> None:
+    sender, receiver = await ends(world)
+    handle = await receiver.context().register_stream("s", lambda frame, sender: None)
+    await sender.context().send_stream(to(receiver), DataStream("s", 1, b"x"))
+    await until(lambda: handle.frames == 1, "a frame is done")
+    await handle.close()
+    await until(lambda: sender.statistics()["streams.sending"] == 0, "the sender knows")
+    with pytest.raises(ActrStreamError, match="closed by its receiver") as caught:
+        await asyncio.wait_for(sender.context().send_stream(to(receiver), DataStream("s", 2, b"x")), 1)
+    assert caught.value.code is Status.CANCELLED
+    again = await receiver.context().register_stream("s", lambda frame, sender: None)
+    await feed(sender, receiver)  # it was told once, and begins anew
+    assert await again.wait_closed(5_000) == 10
+
+
+async def test_an_end_after_the_receiver_has_closed_and_done_all_is_good(world: World) -> None:
+    sender, receiver = await ends(world)
+    handle = await receiver.context().register_stream("s", lambda frame, sender: None)
+    await sender.context().send_stream(to(receiver), DataStream("s", 1, b"x"))
+    await until(lambda: handle.frames == 1, "a frame is done")
+    await handle.close()
+    await until(lambda: sender.statistics()["streams.sending"] == 0, "the sender knows")
+    await sender.context().end_stream(to(receiver), "s")
+    again = await receiver.context().register_stream("s", lambda frame, sender: None)
+    await feed(sender, receiver)
+    assert await again.wait_closed(5_000) == 10
+
+
+async def test_what_ends_a_stream_tells_its_sender_which_whose_why_how_far_and_what_to_do(world: World) -> None:
+    sender, receiver = await ends(world)
+    took: list[int] = []
+
+    async def take(frame: DataStream, sender: ActrId) -> None:
+        took.append(frame.sequence())
+
+    await receiver.context().register_stream("s", take)
+    await sender.context().send_stream(to(receiver), DataStream("s", 1, b"x"))
+    await until(lambda: took, "a frame came")
+    receiver_id = receiver.actor_id()
+    await receiver.shutdown()
+
+    async def send_on() -> None:
+        for i in range(1_000):
+            await sender.context().send_stream(Dest.actor(receiver_id), DataStream("s", i, b"x"))
+            await asyncio.sleep(0)
+
+    with pytest.raises(ActrRuntimeError) as caught:
+        await send_on()
+    for part in ("stream s", str(receiver_id), "after 1 frame", f"catch {type(caught.value).__name__}"):
+        assert part in str(caught.value)
+    assert caught.value.details["peer"] == str(receiver_id)
+    assert caught.value.details["last"] == "1"
