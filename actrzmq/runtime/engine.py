@@ -451,7 +451,11 @@ class Engine:
         key = (self._serial(dest), stream_id)
         self._raise_closed(key)
         outlet = self._outlet(*key, payload_type)
-        await asyncio.shield(outlet.opening)
+        try:
+            await asyncio.shield(outlet.opening)
+        except asyncio.CancelledError:  # nobody is left who could send or end it
+            await self.abort_stream(dest, stream_id, "withdrawn by its sender")
+            raise
         if outlet.is_closed:
             raise outlet.failure()
         return dest

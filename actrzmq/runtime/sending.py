@@ -7,9 +7,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from actrzmq.core.streams import OutStream
-from actrzmq.errors import ActrConfigError, ActrRuntimeError, ActrStreamError, Status
+from actrzmq.errors import ActrConfigError, ActrRuntimeError, ActrStreamError, ActrTimeoutError, Status
 from actrzmq.runtime.dest import Dest
-from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS, check_frame
+from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS, check_frame, shown
 from actrzmq.runtime.payload import PayloadType
 from actrzmq.wire.messages import DataStream
 
@@ -119,7 +119,11 @@ class StreamWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_open = False
-        if error is None:
+        if error is not None:
+            await self._engine.abort_stream(self._dest, self._stream_id, shown(error))
+            return
+        try:
             await self._engine.end_stream(self._dest, self._stream_id, DEFAULT_TIMEOUT_MS)
-        else:
-            await self._engine.abort_stream(self._dest, self._stream_id, f"{type(error).__name__}: {error}")
+        except ActrTimeoutError as late:  # nobody is left who could try again
+            await self._engine.abort_stream(self._dest, self._stream_id, f"given up by its sender: {late}")
+            raise

@@ -22,9 +22,9 @@ from actrzmq import (
     Dest,
     Status,
 )
-from actrzmq.runtime import threads
+from actrzmq.runtime import sending, threads
 from actrzmq.runtime.receiving import CallbackInbox
-from tests.runtime.harness import World, spawn, to, until
+from tests.runtime.harness import Script, World, ask, spawn, to, until
 
 
 async def feed(sender: ActrRef, receiver: ActrRef, stream_id: str = "s", count: int = 10) -> None:
@@ -425,3 +425,31 @@ async def test_what_ends_a_stream_tells_its_sender_which_whose_why_how_far_and_w
         assert part in str(caught.value)
     assert caught.value.details["peer"] == str(receiver_id)
     assert caught.value.details["last"] == "1"
+
+
+async def test_an_opening_that_is_cancelled_is_withdrawn(world: World) -> None:
+    sender, receiver = await world.start("Sender"), await world.start("Receiver", Script())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1), sender.context().open_stream(to(receiver), "s"):
+            raise AssertionError("nobody has registered it")
+    await ask(sender, to(receiver))  # its withdrawal is there now
+    handle = await receiver.context().register_stream("s", lambda frame, sender: None)
+    await feed(sender, receiver)
+    assert await handle.wait_closed(5_000) == 10
+
+
+async def test_a_block_whose_end_is_not_acknowledged_gives_its_stream_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "DEFAULT_TIMEOUT_MS", 100)
+    sender, receiver = await ends(world)
+
+    async def hang(frame: DataStream, sender: ActrId) -> None:
+        await asyncio.Event().wait()
+
+    handle = await receiver.context().register_stream("s", hang)
+    with pytest.raises(ActrTimeoutError, match="no progress"):
+        await feed(sender, receiver)
+    with pytest.raises(ActrStreamError, match="no progress"):
+        await handle.wait_closed(5_000)
+    assert sender.statistics()["streams.sending"] == 0
