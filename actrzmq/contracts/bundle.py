@@ -11,6 +11,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.message import DecodeError
 from msgspec import Struct
 
+from actrzmq.contracts.complete import check_complete
 from actrzmq.contracts.fingerprint import (
     FileFingerprint,
     ServiceFingerprint,
@@ -19,10 +20,18 @@ from actrzmq.contracts.fingerprint import (
 )
 from actrzmq.contracts.paths import check_distinct, check_proto_path
 from actrzmq.errors import ActrConfigError
+from actrzmq.identity import ActrType
 
 CONTRACT_FILE = "contract.json"
 CONTRACT_VERSION = 1
 RUN_GEN = "run `actr gen`"
+MAX_FILES = 500
+MAX_BYTES = 16 * 1024 * 1024
+"""A packed contract has so many files and bytes at most; the broker's own limit for a message is lower by default."""
+MAX_DESCRIPTOR_BYTES = 1024 * 1024
+"""The descriptors of a contract, together. Once parsed, they take many times that."""
+
+_packing = msgspec.msgpack.Encoder()
 
 
 class ContractFile(Struct, frozen=True):
@@ -52,6 +61,26 @@ class Contract(Struct, frozen=True):
     fingerprint: ServiceFingerprint
     files: tuple[ContractFile, ...]
     version: int = CONTRACT_VERSION
+
+
+class Published(Struct, frozen=True):
+    """A contract as the broker keeps it for one service: a name, of an actor type, in a realm."""
+
+    name: str
+    actor_type: ActrType
+    realm: int
+    fingerprint: str
+    description: str
+    tags: tuple[str, ...]
+    published_at: str
+    """When it was first published here: ISO 8601, UTC."""
+    live: int
+    """Instances that publish it now."""
+    contract: Contract | None
+    """None where only the facts were asked for."""
+
+
+_unpacking = msgspec.msgpack.Decoder(Contract)
 
 
 def contract_file(path: str, source: str, descriptor: FileDescriptorProto) -> ContractFile:
@@ -87,6 +116,67 @@ def digest_of(content: bytes) -> str:
     return sha256(content).hexdigest()
 
 
+def pack(contract: Contract) -> bytes:
+    """`contract` as it travels. Raises `ActrConfigError` if it is too large for that."""
+    body = _packing.encode(contract)
+    _check_sizes(contract, body)
+    return body
+
+
+def unpack(body: bytes) -> Contract:
+    """The contract in `body`, which came over the network: nothing in it is taken on trust.
+
+    Raises `ActrConfigError` for anything that `pack` would not have made of a contract by `actr gen`: paths that lead
+    elsewhere or collide, digests and fingerprints that are not those of the content, descriptors that don't load,
+    imports that are missing or go in circles, too many files or bytes. That the text of a file says the same as its
+    descriptor can't be told without a compiler: who compiles the text compares what comes out.
+    """
+    try:
+        if len(body) > MAX_BYTES:
+            raise ActrConfigError(f"{len(body)} bytes, at most {MAX_BYTES}")
+        contract = _unpacking.decode(body)
+        if contract.version != CONTRACT_VERSION:
+            raise ActrConfigError(f"version {contract.version}, this actrzmq reads {CONTRACT_VERSION}")
+        _check_sizes(contract, body)
+        check_contract(contract)
+    except ActrConfigError as error:
+        raise ActrConfigError(f"not a contract: {error.message}") from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ActrConfigError(f"not a contract: {str(error)!r:.300}") from None
+    return contract
+
+
+def check_contract(contract: Contract) -> None:
+    """Raise `ActrConfigError` unless `contract` is what its files make it, and they are all that it needs."""
+    paths = [file.path for file in contract.files]
+    if not paths or len(set(paths)) < len(paths):
+        raise ActrConfigError("no files, or one of them twice")
+    for path in paths:
+        check_proto_path(path)
+        if path.startswith("google/protobuf/"):
+            raise ActrConfigError(
+                f"proto file {path!r}: that folder holds protobuf's own files, which nobody publishes"
+            )
+    try:
+        # Loaded first: what a pool refuses could trip who takes its fingerprint.
+        parsed = {file.path: file.parsed() for file in contract.files}
+        check_complete(parsed, {file.path: file.source for file in contract.files})
+        consistent = contract_of(contract.files) == contract and all(map(_is_consistent, contract.files))
+    except (DecodeError, UnicodeError) as error:
+        raise ActrConfigError(f"a descriptor that can't be read: {str(error)!r:.300}") from None
+    if not consistent:
+        raise ActrConfigError("digests, fingerprints and content contradict one another")
+
+
+def _check_sizes(contract: Contract, body: bytes) -> None:
+    descriptors = sum(len(file.descriptor) for file in contract.files)
+    if len(contract.files) > MAX_FILES or len(body) > MAX_BYTES or descriptors > MAX_DESCRIPTOR_BYTES:
+        raise ActrConfigError(
+            f"a contract of {len(contract.files)} files, {len(body)} bytes, {descriptors} of them descriptors; at most "
+            f"{MAX_FILES}, {MAX_BYTES}, {MAX_DESCRIPTOR_BYTES}; export less, or as several services"
+        )
+
+
 def to_json(contract: Contract) -> str:
     """The text of `contract.json`; its first line says who wrote it."""
     body = msgspec.json.format(msgspec.json.encode(contract), indent=1).decode()
@@ -110,7 +200,10 @@ def from_json(text: str | bytes, where: Path) -> Contract:
 
 
 def _is_consistent(file: ContractFile) -> bool:
-    return digest_of(file.source.encode()) == file.digest and file_fingerprint(file.parsed()) == file.fingerprint
+    try:
+        return digest_of(file.source.encode()) == file.digest and file_fingerprint(file.parsed()) == file.fingerprint
+    except TypeError:  # protobuf reads text that is not UTF-8 as bytes, which no fingerprint can be made of
+        return False
 
 
 def read_contract(path: Path) -> Contract:

@@ -21,6 +21,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from actrzmq.contracts.fingerprint import default_json_name
+from actrzmq.contracts.pools import copy_well_known, found
 from actrzmq.contracts.wellknown import WELL_KNOWN
 
 
@@ -57,7 +58,7 @@ class Files:
         # Should protobuf see a conflict that we don't, the files added until then do no harm.
         with suppress(TypeError):
             for proto in self._protos:
-                if _found(pool, proto.name) is None:
+                if found(pool, proto.name) is None:
                     pool.AddSerializedFile(proto.SerializeToString())
             return pool
         return None
@@ -66,7 +67,7 @@ class Files:
         pool = DescriptorPool()
         for proto in self._protos:
             for path in proto.dependency:
-                _copy_well_known(path, pool)
+                copy_well_known(path, pool)
             pool.AddSerializedFile(proto.SerializeToString())
         return pool
 
@@ -78,24 +79,9 @@ def _import_well_known(protos: list[FileDescriptorProto]) -> None:
                 import_module(WELL_KNOWN[path])
 
 
-def _copy_well_known(path: str, pool: DescriptorPool) -> None:
-    if path in WELL_KNOWN and _found(pool, path) is None:
-        file = Default().FindFileByName(path)
-        for imported in file.dependencies:
-            _copy_well_known(imported.name, pool)
-        pool.AddSerializedFile(file.serialized_pb)
-
-
-def _found(pool: DescriptorPool, path: str) -> FileDescriptor | None:
-    try:
-        return pool.FindFileByName(path)
-    except KeyError:
-        return None
-
-
 def _fits(proto: FileDescriptorProto, pool: DescriptorPool) -> bool:
     """Whether `pool` has this very file, or room for it."""
-    present = _found(pool, proto.name)
+    present = found(pool, proto.name)
     if present is not None:
         return _plain(FileDescriptorProto.FromString(present.serialized_pb)) == _plain(proto)
     prefix = f"{proto.package}." if proto.package else ""

@@ -1,0 +1,51 @@
+"""Whether the files of a contract are whole: each import is there, none goes in circles, and all fit together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+from actrzmq.contracts.pools import fresh_pool
+from actrzmq.contracts.wellknown import WELL_KNOWN
+from actrzmq.errors import ActrConfigError
+
+
+def check_complete(files: Mapping[str, FileDescriptorProto], sources: Mapping[str, str]) -> None:
+    """Raise `ActrConfigError` unless `files`, by path, can be loaded with nothing but themselves and protobuf's own.
+
+    `sources` are their texts, by which the message finds the line of an import.
+    """
+    for path, file in files.items():
+        if file.name != path:
+            raise ActrConfigError(f"proto file {path!r} has a descriptor that calls it {file.name!r:.300}")
+        for imported in file.dependency:
+            if imported not in files and imported not in WELL_KNOWN:
+                raise ActrConfigError(
+                    f"{where_imported(path, sources[path], imported)} imports {imported!r:.300}, which is neither in "
+                    "the contract nor one of protobuf's own files; export that file as well"
+                )
+    try:
+        fresh_pool(files[path] for path in _imports_first(files))
+    except TypeError as error:
+        raise ActrConfigError(f"the files of the contract don't fit together: {str(error)!r:.300}") from None
+
+
+def where_imported(path: str, source: str, imported: str) -> str:
+    """`path:line` of the statement in `source` that imports `imported`; `path` alone where it can't be found."""
+    statement = re.compile(rf"^\s*import\s+(?:\w+\s+)?([\"']){re.escape(imported)}\1", re.MULTILINE)
+    match = statement.search(source)
+    return f"{path}:{source.count(chr(10), 0, match.start(1)) + 1}" if match else path
+
+
+def _imports_first(files: Mapping[str, FileDescriptorProto]) -> list[str]:
+    order = TopologicalSorter(
+        {path: [other for other in file.dependency if other in files] for path, file in files.items()}
+    )
+    try:
+        return list(order.static_order())
+    except CycleError as error:
+        circle = " -> ".join(error.args[1][:5])
+        raise ActrConfigError(f"the imports of the contract go in a circle: {circle}") from None
