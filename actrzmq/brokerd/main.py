@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from actrzmq.brokerd.settings import parse_settings
 from actrzmq.brokerd.store import Store
@@ -22,6 +23,8 @@ from actrzmq.observe.log import configure
 from actrzmq.supervision import watch_parent
 
 SPARE_DESCRIPTORS = 64
+SWITCH_S = 0.0005
+"""Seconds that the store's thread may compute while the loop wants to go on: checking a contract may take a second."""
 
 log = logging.getLogger("actrzmq.broker")
 
@@ -48,12 +51,14 @@ def _run(settings: BrokerSettings) -> int:
     descriptors = raise_descriptor_limit()
     if descriptors < settings.limits.nodes + SPARE_DESCRIPTORS:
         log.warning("few file descriptors limit=%d nodes=%d; raise it (ulimit -n)", descriptors, settings.limits.nodes)
+    sys.setswitchinterval(SWITCH_S)
     store = Store(settings.store)
     recalled = store.open()
     try:
         core = _core(settings)
         core.expect(recalled.nodes, recalled.dead, boottime_ms())
-        loop = BrokerLoop(core, store.put, store.counters)
+        core.library.recall(recalled.contents, recalled.versions)
+        loop = BrokerLoop(core, store.put, store.counters, store.shelf)
         try:
             endpoints = [loop.listen(endpoint) for endpoint in settings.listen]
             relay = loop.listen_for_relay(settings.relay)
@@ -74,8 +79,13 @@ def _core(settings: BrokerSettings) -> BrokerCore:
         nodes=settings.limits.nodes,
         backlog=settings.limits.backlog_bytes,
         body=settings.limits.body_bytes,
+        contracts=settings.limits.contracts_bytes,
     )
-    return BrokerCore(limits, secrets.randbits(62) + 1, secrets.token_bytes)
+    return BrokerCore(limits, secrets.randbits(62) + 1, secrets.token_bytes, stamp=_stamp)
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _take_signals(loop: BrokerLoop) -> set[int]:

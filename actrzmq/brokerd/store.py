@@ -1,4 +1,4 @@
-"""What a broker remembers over its restart: which nodes were live, and which are down for good.
+"""What a broker remembers over its restart: which nodes were live, which are down for good, and published contracts.
 
 SQLite, in a thread of its own: the loop hands over what changed and goes on, and what collects while one transaction
 is written goes into the next. Losing the last moment before a power cut costs little, since the nodes are gone as well;
@@ -19,11 +19,13 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from zlib import crc32
 
 from msgspec import Struct
 
+from actrzmq.brokerd import contracts
+from actrzmq.brokerd.contracts import Shelf, checksum
 from actrzmq.core.broker import Bury, Remember
+from actrzmq.core.catalogue import Version
 from actrzmq.core.expected import Remembered
 from actrzmq.errors import ActrConfigError, ActrTransportError
 from actrzmq.identity import ActrId, ActrType, Serial
@@ -41,8 +43,12 @@ _SCHEMA = f"""
 create table if not exists node (serial integer primary key, realm integer not null, manufacturer text not null,
     type text not null, name text not null, checksum integer not null);
 create table if not exists dead (number integer primary key, serial integer not null unique, checksum integer not null);
+{contracts.SCHEMA}
 pragma user_version = {VERSION};
 """
+_CHECKED = ("node", "dead", *contracts.FACTS)
+"""Tables that are looked through at the start. The contents of contracts are not: they may be many, and each is checked
+when it is read."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _NOT_THE_FILE = (
     sqlite3.SQLITE_BUSY,
@@ -63,6 +69,9 @@ class Recalled(Struct, frozen=True):
 
     nodes: list[Remembered]
     dead: list[Serial]
+    contents: list[tuple[str, int]] = []
+    """Contracts, by fingerprint, and their size in bytes."""
+    versions: list[Version] = []
 
 
 class Store:
@@ -76,6 +85,7 @@ class Store:
         self._pending: OrderedDict[Serial, Remember | Bury] = OrderedDict()
         self._guard = threading.Lock()
         self._wake = threading.Event()
+        self.shelf = Shelf(self.counters, self._wake.set)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="actrzmq-store", daemon=True)
 
@@ -132,18 +142,20 @@ class Store:
 
     def _read(self, database: sqlite3.Connection) -> Recalled:
         nodes, dead, bad = [], [], []
-        for serial, *row, checksum in database.execute("select * from node"):
-            node = _node(serial, *row) if checksum == _checksum(serial, *row) else None
+        for serial, *row, check in database.execute("select * from node"):
+            node = _node(serial, *row) if check == checksum(serial, *row) else None
             nodes.append(node) if node is not None else bad.append(("node", serial))
-        for _, serial, checksum in database.execute("select * from dead order by number"):
-            dead.append(Serial(serial)) if checksum == _checksum(serial) else bad.append(("dead", serial))
-        if bad:
-            self.counters["store.bad_rows"] += len(bad)
-            log.error("dropped rows of the store that were damaged path=%s rows=%d", self.path, len(bad))
+        for _, serial, check in database.execute("select * from dead order by number"):
+            dead.append(Serial(serial)) if check == checksum(serial) else bad.append(("dead", serial))
+        contents, versions, bad_contracts = contracts.read(database)
+        if bad or bad_contracts:
+            self.counters["store.bad_rows"] += len(bad) + bad_contracts
+            rows = len(bad) + bad_contracts
+            log.error("dropped rows of the store that were damaged path=%s rows=%d", self.path, rows)
             with database:
                 for table, serial in bad:
                     database.execute(f"delete from {table} where serial = ?", (serial,))  # noqa: S608
-        return Recalled(nodes, dead)
+        return Recalled(nodes, dead, contents, versions)
 
     def _move_aside(self, error: sqlite3.Error) -> None:
         aside = f"{self.path}.unreadable-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
@@ -155,26 +167,34 @@ class Store:
                 continue  # there is none, or the disk is no better than the file
 
     def _run(self) -> None:
-        while not (self._closing.is_set() and not self._pending):
+        while not (self._closing.is_set() and not self._pending and not self.shelf.has_orders):
             self._wake.wait()
             self._wake.clear()
             with self._guard:
                 batch, self._pending = self._pending, OrderedDict()
-            if batch and not self._write(batch.values()):
-                if self._closing.is_set():
-                    break
+            is_written = not batch or self._write(batch.values())
+            if not is_written:
                 with self._guard:
                     self._pending = batch | self._pending
                     self._forget_excess()
+            if not self.shelf.work(self._connected):
+                is_written = False
+                self._disconnect()
+            if not is_written:
+                if self._closing.is_set():
+                    break
                 self._closing.wait(RETRY_S)
                 self._wake.set()
         self._disconnect()
 
+    def _connected(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._database = _connect(self.path)
+        return self._database
+
     def _write(self, effects: Collection[Remember | Bury]) -> bool:
         try:
-            if self._database is None:
-                self._database = _connect(self.path)
-            with self._database as database:
+            with self._connected() as database:
                 for effect in effects:
                     _write(database, effect)
                 database.execute("delete from dead where number <= (select max(number) from dead) - ?", (DEAD,))
@@ -209,9 +229,11 @@ def _connect(path: Path) -> sqlite3.Connection:
         version = database.execute("pragma user_version").fetchone()[0]
         if version not in {0, VERSION}:
             raise sqlite3.DatabaseError(f"version {version}, expected {VERSION}")
-        checked = database.execute("pragma quick_check(1)").fetchone()[0]
-        if checked != "ok":
-            raise sqlite3.DatabaseError(checked)
+        tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
+        for table in tables:
+            checked = database.execute(f"pragma quick_check({table})").fetchone()[0] if table in _CHECKED else "ok"
+            if checked != "ok":
+                raise sqlite3.DatabaseError(checked)
         database.execute("pragma journal_mode = wal")
         database.execute("pragma synchronous = normal")
         database.executescript(_SCHEMA)
@@ -225,11 +247,11 @@ def _write(database: sqlite3.Connection, effect: Remember | Bury) -> None:
     if isinstance(effect, Bury):
         serial = effect.serial
         database.execute("delete from node where serial = ?", (serial,))
-        database.execute("insert or ignore into dead (serial, checksum) values (?, ?)", (serial, _checksum(serial)))
+        database.execute("insert or ignore into dead (serial, checksum) values (?, ?)", (serial, checksum(serial)))
         return
     id = effect.node.id
     row = (id.serial, id.realm, id.type.manufacturer, id.type.name, effect.node.name)
-    database.execute("insert or replace into node values (?, ?, ?, ?, ?, ?)", (*row, _checksum(*row)))
+    database.execute("insert or replace into node values (?, ?, ?, ?, ?, ?)", (*row, checksum(*row)))
 
 
 def _node(serial: int, realm: int, manufacturer: str, type_name: str, name: str) -> Remembered | None:
@@ -237,7 +259,3 @@ def _node(serial: int, realm: int, manufacturer: str, type_name: str, name: str)
         return Remembered(ActrId(Serial(serial), realm, ActrType(manufacturer, type_name)), name)
     except ActrConfigError:
         return None
-
-
-def _checksum(*row: int | str) -> int:
-    return crc32("\0".join(map(str, row)).encode())

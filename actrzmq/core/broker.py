@@ -28,6 +28,7 @@ from msgspec import Struct
 from actrzmq.core.directory import Directory
 from actrzmq.core.expected import Expected, Remembered
 from actrzmq.core.leases import Leases
+from actrzmq.core.library import Library
 from actrzmq.core.recent import Recent
 from actrzmq.core.registry import Node, Registry
 from actrzmq.errors import Status
@@ -37,14 +38,17 @@ from actrzmq.wire.messages import (
     PROTOCOL,
     Deregister,
     Deregistered,
+    Describe,
     Discover,
     Drain,
     Envelope,
     FromBroker,
     Introduce,
     Lagging,
+    ListNodes,
     PeerBack,
     PeerDown,
+    Publish,
     Reason,
     Refused,
     Register,
@@ -90,6 +94,8 @@ class BrokerLimits(Struct, frozen=True):
     """Watches of one node."""
     dead: int = 100_000
     """Serials of nodes that are down, remembered to refuse them."""
+    contracts: int = 0
+    """Bytes of contracts that are kept; 0: none are asked for."""
 
 
 class Remember(Struct, frozen=True):
@@ -106,9 +112,18 @@ class Bury(Struct, frozen=True):
 
 
 class BrokerCore:
-    """All that the broker decides. `draw(n)` gives n random bytes; `relay` is where relayed frames are taken."""
+    """All that the broker decides. `draw(n)` gives n random bytes; `relay` is where relayed frames are taken; `stamp()`
+    is the wall clock as a text, which decides nothing.
+    """
 
-    def __init__(self, limits: BrokerLimits, epoch: int, draw: Callable[[int], bytes], relay: str = "") -> None:
+    def __init__(
+        self,
+        limits: BrokerLimits,
+        epoch: int,
+        draw: Callable[[int], bytes],
+        relay: str = "",
+        stamp: Callable[[], str] = str,
+    ) -> None:
         self.limits = limits
         self.epoch = epoch
         self.relay_endpoint = relay
@@ -128,6 +143,9 @@ class BrokerCore:
             self.counters,
             found=limits.found,
             watches=limits.watches,
+        )
+        self.library = Library(
+            limits.contracts, self._nodes, self._say, self.counters, stamp, limits.backlog, limits.body
         )
         self._by_peer: dict[bytes, Node] = {}
         self._by_token: dict[bytes, Node] = {}
@@ -232,12 +250,14 @@ class BrokerCore:
                 self._directory.watch(node, envelope)
             case Unwatch():
                 self._directory.unwatch(node, envelope.query)
+            case Publish() | Describe() | ListNodes():
+                self.library.serve(node, envelope, now)
             case Drain():
                 node.draining = True
                 self._directory.announce(node, Reason.DRAINING)
             case Deregister():
                 self._say(node.peer, Deregistered(node.session))
-                self._down(node, Reason.DEREGISTERED)
+                self._down(node, Reason.DEREGISTERED, now)
             case _:
                 self.counters["dropped.not_for_broker"] += 1
 
@@ -282,15 +302,19 @@ class BrokerCore:
                     self._outbox.setdefault(node.peer, [])
         for serial, until in list(self._unreachable.items()):
             if until <= now:
-                self._down(self._nodes[serial], Reason.UNREACHABLE)
+                self._down(self._nodes[serial], Reason.UNREACHABLE, now)
         for serial in self._leases.expire(now):
-            self._down(self._nodes[serial], Reason.LAGGING if self._nodes[serial].lagging else Reason.LEASE)
+            reason = Reason.LAGGING if self._nodes[serial].lagging else Reason.LEASE
+            self._down(self._nodes[serial], reason, now)
         if self._expected and self._expected.until <= now:
             self._give_up_expected()
+        self.library.tick(now)
 
     def next_deadline(self) -> int | None:
         """When `tick` has something to do; None while nobody is registered or expected."""
-        deadlines = [self._expected.until] if self._expected else []
+        deadlines = self.library.deadlines()
+        if self._expected:
+            deadlines.append(self._expected.until)
         if self._nodes:
             deadlines.append(self._probed_at + self.limits.probe // 3)
             deadlines.extend(self._unreachable.values())
@@ -328,6 +352,7 @@ class BrokerCore:
             "expected": len(self._expected),
             "unreachable": len(self._unreachable),
             "watches": len(self._directory),
+            **self.library.statistics(),
             **self.counters,
         }
 
@@ -354,7 +379,7 @@ class BrokerCore:
             self._readmit(node, register, peer, now)
         if stale is not None and stale is not node:
             # The same connection under a new key: the old life is over. Only now, so that the new one hears of it too.
-            self._down(stale, Reason.FENCED)
+            self._down(stale, Reason.FENCED, now)
 
     def _refusal(self, peer: bytes, register: Register) -> Refused | None:
         if register.protocol != PROTOCOL:
@@ -392,7 +417,8 @@ class BrokerCore:
         self._directory.add(node)
         node.registered_at = now
         self._connect(node, peer, now)
-        self.store_effects.append(Remember(Remembered(node.id, node.register.name)))
+        if not node.register.visiting:
+            self.store_effects.append(Remember(Remembered(node.id, node.register.name)))
         waiting = self._expected.came_back(serial)
         if node.refusal is None:
             self._directory.announce(node, None)
@@ -403,6 +429,7 @@ class BrokerCore:
         del self._by_peer[node.peer]
         del self._by_token[node.token]
         self._directory.remove(node)  # it watches anew what it still wants
+        self.library.remove(node, now)
         was_refused = node.refusal is not None
         node.register, node.attempt, node.draining = register, register.attempt, register.draining
         node.unreachable_since = None
@@ -426,7 +453,9 @@ class BrokerCore:
         self._by_peer[peer] = node
         self._by_token[node.token] = node
         self._leases.renew(node.id.serial, now)
+        node.started_at = now - node.register.uptime
         self._say(peer, self._registered(node, now))
+        self.library.add(node, now)
 
     def _registered(self, node: Node, now: int) -> Registered:
         return Registered(
@@ -476,7 +505,7 @@ class BrokerCore:
 
     def _renew(self, node: Node, renew: Renew, now: int) -> None:
         self._leases.renew(node.id.serial, now)
-        node.load, node.lag, node.picks = renew.load, renew.lag, 0
+        node.load, node.streams, node.lag, node.picks = renew.load, renew.streams, renew.lag, 0
         node.received_bytes = max(node.received_bytes, min(renew.received, node.sent_bytes))
         node.relayed_received = max(node.relayed_received, min(renew.relayed, node.relayed_bytes))
         if node.lagging and renew.lag < self.limits.lagging:
@@ -489,7 +518,7 @@ class BrokerCore:
         if node is None:
             self.counters["dropped.stranger"] += 1
         elif report.lag >= self.limits.stall:
-            self._down(node, Reason.LAGGING)
+            self._down(node, Reason.LAGGING, now)
         else:
             node.lag = report.lag
             self._leases.renew(node.id.serial, now)  # the process lives, its loop does not turn
@@ -523,7 +552,7 @@ class BrokerCore:
 
     # going
 
-    def _down(self, node: Node, reason: Reason) -> None:
+    def _down(self, node: Node, reason: Reason, now: int) -> None:
         serial = node.id.serial
         self.counters[f"down.{reason.name.lower()}"] += 1
         if node.refusal is None or reason is not Reason.UNREACHABLE:
@@ -541,6 +570,7 @@ class BrokerCore:
                 self._say(other.peer, PeerDown(serial, reason))
         node.routes.clear()
         self.over_budget.pop(serial, None)
+        self.library.remove(node, now)
         self._bury(serial, reason)
 
     def _bury(self, serial: Serial, reason: Reason) -> None:

@@ -53,6 +53,8 @@ class Directory:
         topic = _topic(node, ask)
         visible = list(self._registry.visible_to(node.id, topic))
         ready = [candidate for candidate in visible if candidate.refusal is None]
+        if ask.fingerprint:
+            ready = [same for same in ready if same.register.fingerprint == ask.fingerprint] or ready
         if ready:
             picked = self._registry.pick(ready)
             rest = [other for other in ready if other is not picked] if ask.all else []

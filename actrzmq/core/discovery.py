@@ -81,14 +81,24 @@ class Discovery:
     # verbs
 
     def discover(
-        self, type: ActrType | None, name: str, *, all: bool, timeout: int, patience: int = 0, waiter: Any, now: int
+        self,
+        type: ActrType | None,
+        name: str,
+        *,
+        all: bool,
+        timeout: int,
+        patience: int = 0,
+        waiter: Any,
+        now: int,
+        fingerprint: str = "",
     ) -> tuple[int, ToBroker]:
         """Ask for one instance, or `all`; `waiter` gets a tuple of `Instance`, or the error.
 
-        An instance is waited for up to `timeout`, a broker that is away up to `patience` where that is more.
+        An instance is waited for up to `timeout`, a broker that is away up to `patience` where that is more. Where any
+        have that `fingerprint`, only those are meant.
         """
         query = self._next()
-        ask = Discover(query, type, name, all)
+        ask = Discover(query, type, name, all, fingerprint)
         patient_until = now + max(timeout, patience)
         self._asks[query] = _Ask(
             ask, waiter, now + timeout if timeout else 0, patient_until, patient_until + ANSWER_WITHIN

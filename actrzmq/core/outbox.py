@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, structs
 
 from actrzmq.wire.codec import BATCH_BYTES, BATCH_ENVELOPES, HEADER_BYTES, LARGE_BYTES, LARGE_PER_MESSAGE
-from actrzmq.wire.messages import Between, Call, CallId, Reply, Tell, ToBroker
+from actrzmq.wire.messages import Between, CallId, ToBroker, WithBody
 
 ENVELOPE_BYTES = 48
 """What an envelope takes beside its body and names; a guess that errs on the safe side."""
@@ -51,7 +51,7 @@ class Outbox:
     def post(self, envelope: Between | ToBroker, size: int, now: int) -> None:
         """Queue `envelope`, whose body, names and metadata have about `size` bytes."""
         parcel = self._open(now)
-        if size >= LARGE_BYTES and isinstance(envelope, Call | Reply | Tell) and len(envelope.body) >= LARGE_BYTES:
+        if size >= LARGE_BYTES and isinstance(envelope, WithBody) and len(envelope.body) >= LARGE_BYTES:
             parcel.large.append(len(parcel.envelopes))
             parcel.bodies.append(envelope.body)
             parcel.body_bytes += len(envelope.body)

@@ -77,9 +77,9 @@ class Clock:
 
 
 class Registration:
-    """Registers, renews, notices silence. `describe(attempt)` makes the Register without its key."""
+    """Registers, renews, notices silence. `describe(attempt, key, now)` makes the Register."""
 
-    def __init__(self, draw: Callable[[int], bytes], describe: Callable[[int, bytes], Register], now: int) -> None:
+    def __init__(self, draw: Callable[[int], bytes], describe: Callable[[int, bytes, int], Register], now: int) -> None:
         self._draw = draw
         self._describe = describe
         self.key = draw(KEY_BYTES)
@@ -94,6 +94,7 @@ class Registration:
         self.renew_every = 1_000
         self.body_limit = 0
         self.load: Callable[[], int] = lambda: 0
+        self.streams: Callable[[], int] = lambda: 0
         self.lag = 0
         self.received = 0
         self.relayed = 0
@@ -134,7 +135,7 @@ class Registration:
         self._attempt += 1
         self._registered_at = now
         self._retry_at = now + REGISTER_AGAIN
-        return [self._describe(self._attempt, self.key)]
+        return [self._describe(self._attempt, self.key, now)]
 
     def registered(self, answer: Registered, now: int) -> bool:
         """The broker took us. False if this answers an older attempt."""
@@ -218,7 +219,9 @@ class Registration:
         if self.life in (Life.ONLINE, Life.LEAVING) and (now >= self._renew_at or self.must_report):
             self._renew_at = now + self.renew_every
             self._reported = self.received
-            return [Renew(self.session, now, self.load(), self.lag, self.received, self.relayed)]
+            return [
+                Renew(self.session, now, self.load(), self.lag, self.received, self.relayed, streams=self.streams())
+            ]
         return []
 
     @property

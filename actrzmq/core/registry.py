@@ -38,11 +38,16 @@ class Node:
         self.lagging = False
         self.unreachable_since: int | None = None
         self.load = 0
+        self.streams = 0
+        """How much of the load is streams."""
         self.lag = 0
         self.picks = 0
         """How often it was picked since its load was last told."""
         self.written_at = 0
         self.registered_at = 0
+        self.started_at = 0
+        """When its process began, in the broker's time."""
+        self.listed_at = -1
         self.sent_bytes = 0
         self.received_bytes = 0
         self.relayed_bytes = 0

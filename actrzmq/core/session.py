@@ -30,6 +30,7 @@ from actrzmq.core.serving import Serving, ServingLimits
 from actrzmq.core.streams import OutStream, Receiver, StreamLimits, Streams
 from actrzmq.core.turn import News, Outgoing, Turn
 from actrzmq.core.undelivered import SaidOnce, Undelivered
+from actrzmq.core.visiting import Visiting
 from actrzmq.errors import (
     ActrRuntimeError,
     ActrTransportError,
@@ -42,10 +43,14 @@ from actrzmq.wire.messages import (
     Cancel,
     Changed,
     Deregistered,
+    Describe,
     Envelope,
     Failure,
     Found,
     Introduce,
+    ListNodes,
+    Nodes,
+    NoSpec,
     NotFound,
     NotYet,
     Opened,
@@ -54,6 +59,7 @@ from actrzmq.wire.messages import (
     Outstanding,
     PeerBack,
     PeerDown,
+    Publish,
     Reason,
     Refused,
     Register,
@@ -62,9 +68,11 @@ from actrzmq.wire.messages import (
     Reply,
     Reset,
     Returned,
+    Spec,
     Tell,
     ToBroker,
     Unknown,
+    Wanted,
     Watching,
 )
 
@@ -83,7 +91,8 @@ class SessionLimits(Struct, frozen=True):
 class Session:
     """One node's side of everything. `draw(n)` gives n random bytes.
 
-    `register` is the node's Register without key, attempt and peers; `is_exported(route)` as `Serving` has it.
+    `register` is the node's Register without key, attempt and peers; `is_exported(route)` as `Serving` has it;
+    `contract` is what it publishes under its fingerprint, packed.
     """
 
     def __init__(
@@ -94,15 +103,20 @@ class Session:
         now: int,
         limits: SessionLimits | None = None,
         grants_endpoint: str = "",
+        contract: bytes = b"",
     ) -> None:
         self.limits = limits or SessionLimits()
         self._register = register
+        self._contract = contract
+        self._began = now
         self._draw = draw
         self.counters: Counter[str] = Counter()
         self.turn = Turn()
         self.registration = Registration(draw, self._describe, now)
         self.registration.load = lambda: self.serving.open_count + self.streams.open_count
+        self.registration.streams = lambda: self.streams.open_count
         self.discovery = Discovery()
+        self.visiting = Visiting()
         self._calling = Calling(self.limits.unanswered, self._post, lambda: self.turn, self.registration.silence)
         self.serving = Serving(self.limits.serving, is_exported)
         self._answering = Answering(self.serving, self._post, lambda: self.turn, self.counters)
@@ -229,13 +243,21 @@ class Session:
         patience: int = 0,
         waiter: Any,
         now: int,
+        fingerprint: str = "",
     ) -> int:
         """Ask who is of `type` (or publishes `name`); `waiter` gets a tuple of `Instance`, or the error.
 
         `timeout` is for an instance to come, `patience` for a broker that is away, where that is more.
         """
         query, ask = self.discovery.discover(
-            type, name, all=all, timeout=timeout, patience=patience, waiter=waiter, now=now
+            type,
+            name,
+            all=all,
+            timeout=timeout,
+            patience=patience,
+            waiter=waiter,
+            now=now,
+            fingerprint=fingerprint,
         )
         if self.is_online:
             self._say([ask], now)
@@ -255,6 +277,17 @@ class Session:
     def unwatch(self, watched: Watched, now: int) -> None:
         """Stop watching."""
         self._say(self.discovery.unwatch(watched), now)
+
+    # looking around
+
+    def ask(self, question: Describe | ListNodes, timeout: int, waiter: Any, now: int) -> int:
+        """Ask the broker, whatever the question's number; `waiter` as `Visiting` has it. For `visiting.cancel`, its
+        number is returned.
+        """
+        asked = self.visiting.ask(question, timeout, waiter, now)
+        if self.is_online:
+            self._say([asked], now)
+        return asked.query
 
     def open_calls_to(self, serial: Serial) -> int:
         """How many of our calls wait for that node: the best hint at its load that we have ourselves."""
@@ -318,6 +351,7 @@ class Session:
         error = ActrTransportError("the node has stopped")
         self._end_everything(error, now)
         self.discovery.fail_all(error, self.turn)
+        self.visiting.fail_all(error, self.turn)
         self._say(self.registration.leave(), now)
         if self.is_out:
             self.turn.news.append((News.OUT, ""))
@@ -370,6 +404,10 @@ class Session:
                 self._say(self.discovery.snapshot(envelope, self.turn), now)
             case Changed():
                 self._say(self.discovery.changed(envelope, self.turn), now)
+            case Spec() | NoSpec() | Nodes():
+                self.visiting.answered(envelope, self.turn)
+            case Wanted():
+                self._publish(envelope.fingerprint, now)
             case Refused():
                 self._refused(envelope, now)
             case Deregistered():
@@ -405,6 +443,7 @@ class Session:
         """Everything whose time has come."""
         self._say(self.registration.tick(now), now)
         self._say(self.discovery.tick(self.turn, self.registration.away(now), now), now)
+        self.visiting.tick(self.turn, now)
         for peer in self._calling.tick(now):
             if peer is self.peers.me:
                 self._calling.let_settled_ride(peer, now)
@@ -422,6 +461,7 @@ class Session:
         deadlines = [
             self.registration.next_deadline(),
             self.discovery.next_deadline(),
+            self.visiting.next_deadline(),
             self._calling.next_deadline(),
             self.serving.next_deadline(),
             self.streams.next_deadline(),
@@ -466,8 +506,9 @@ class Session:
 
     # registering
 
-    def _describe(self, attempt: int, key: bytes) -> Register:
-        return structs.replace(self._register, attempt=attempt, key=key, peers=self.peers.busy())
+    def _describe(self, attempt: int, key: bytes, now: int) -> Register:
+        uptime = now - self._began
+        return structs.replace(self._register, attempt=attempt, key=key, peers=self.peers.busy(), uptime=uptime)
 
     def _registered(self, answer: Registered, now: int) -> None:
         epoch = self.registration.epoch
@@ -481,6 +522,7 @@ class Session:
         if self.serving.draining:
             self._say(self.registration.drain(), now)
         self._say(self.discovery.again(), now)
+        self._say(self.visiting.again(), now)
         for peer in self.peers.others():
             if peer.is_busy or peer.has_asked:
                 self._say_again(peer, now)
@@ -491,11 +533,20 @@ class Session:
             error = error_from(Failure(refused.status, "ActrRuntimeError", f"the broker refuses: {refused.message}"))
             self._end_everything(error, now)
             self.discovery.fail_all(error, self.turn)
+            self.visiting.fail_all(error, self.turn)
             self.turn.news.append((News.REFUSED, refused.message))
         else:
             self._fence(refused.message, now)  # registers under the new key at the next try
             pause = 20 + int.from_bytes(self._draw(2)) % 200
             self.registration.refused(is_fatal=False, retry_at=now + pause)
+
+    def _publish(self, fingerprint: str, now: int) -> None:
+        if not self._contract or fingerprint != self._register.fingerprint:
+            self.counters["dropped.wanted"] += 1
+        elif len(self._contract) > self.registration.body_limit:
+            self.counters["dropped.contract_too_large"] += 1
+        else:
+            self._to_broker.post(Publish(fingerprint, self._contract), len(self._contract), now)
 
     def _fence(self, why: str, now: int) -> None:
         """Become somebody else: whatever was open under the old identity ends, and has no effect from now on."""

@@ -117,6 +117,8 @@ class BrokerLimits(Struct, frozen=True, kw_only=True):
     nodes: int = 10_000
     backlog_bytes: int = 16 * 1024 * 1024
     """What may wait in the broker for one node."""
+    contracts_bytes: int = 64 * 1024 * 1024
+    """Published contracts that are kept; those of live nodes stay, of the rest those used last. 0: none."""
 
 
 class BrokerSettings(Struct, frozen=True, kw_only=True):

@@ -15,8 +15,16 @@ from actrzmq.core.session import Session
 from actrzmq.core.turn import Outgoing
 from actrzmq.net import sockets
 from actrzmq.net.endpoints import candidates
-from actrzmq.wire.codec import BODY_BYTES, LARGE_PER_MESSAGE, DecodeError, decode_batch, decode_serial, encode_batch
-from actrzmq.wire.messages import Batch, Returned
+from actrzmq.wire.codec import (
+    BODY_BYTES,
+    LARGE_PER_MESSAGE,
+    DecodeError,
+    decode_batch,
+    decode_from_broker,
+    decode_serial,
+    encode_batch,
+)
+from actrzmq.wire.messages import Batch
 
 DRAIN = 200
 """Messages taken at once, before others get their turn."""
@@ -126,12 +134,7 @@ class Link:
             self.counters["dropped.undecodable"] += 1
 
     def _take_from_broker(self, header: bytes, rest: list[bytes], size: int, session: Session, now: int) -> None:
-        batch = decode_batch(header)
-        returned = None
-        if rest:
-            if not any(isinstance(envelope, Returned) for envelope in batch.envelopes):
-                raise DecodeError("frames after a batch of the broker that returns nothing")
-            returned = decode_batch(rest[0], rest[1:], self.body_limit)
+        batch, returned = decode_from_broker(header, rest, self.body_limit)
         session.receive(None, batch, returned, size, now)
 
     def _drain_monitor(self, session: Session, now: int) -> None:

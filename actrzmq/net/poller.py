@@ -19,6 +19,7 @@ import zmq
 from zmq import zmq_poll
 
 from actrzmq.core.broker import BrokerCore, Bury, Remember
+from actrzmq.core.publishing import Shelf
 from actrzmq.errors import ActrTransportError
 from actrzmq.net import sockets
 from actrzmq.net.clock import boottime_ms
@@ -53,14 +54,21 @@ _Ready = list[tuple[zmq.Socket[bytes] | int, int]]
 
 class BrokerLoop:
     """The sockets of a broker. `store` takes what is to be remembered; it must not block.
-    `counted` is what it counts, to be shown with the rest.
+    `counted` is what it counts, to be shown with the rest. `shelf` keeps contracts, where the core's limits allow any.
     """
 
     def __init__(
-        self, core: BrokerCore, store: Callable[[Sequence[Remember | Bury]], None], counted: Counter[str] | None = None
+        self,
+        core: BrokerCore,
+        store: Callable[[Sequence[Remember | Bury]], None],
+        counted: Counter[str] | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         self._core = core
         self._store = store
+        self._shelf = shelf
+        if shelf is not None:
+            shelf.notify = self.wake
         self._router = sockets.router(core.limits.body)
         self._monitor = sockets.monitor(self._router, sockets.SERVER_EVENTS)
         self._pull = sockets.relay(core.limits.body)
@@ -175,6 +183,8 @@ class BrokerLoop:
         deadline = self._deadline
         if deadline is not None and deadline <= now and (not has_more or deadline + LATE <= now):
             self._core.tick(now)
+        if self._shelf is not None:
+            self._tend(self._shelf, now)
         self._switch.flush(now)
         self._relay.mark(now)
         if self._core.store_effects:
@@ -182,6 +192,13 @@ class BrokerLoop:
         if self._wants_statistics:
             self._wants_statistics = False
             log.info("statistics %s", " ".join(f"{name}={count}" for name, count in self.statistics().items()))
+
+    def _tend(self, shelf: Shelf, now: int) -> None:
+        library = self._core.library
+        for outcome in shelf.take():
+            library.outcome(outcome, now)
+        if library.orders:
+            shelf.put(library.take_orders())
 
     def _wait(self) -> _Ready:
         """Wait until something is ready, or until the core's next deadline; returns what is."""

@@ -24,6 +24,7 @@ from actrzmq.wire.codec import (
     decode_batch,
     decode_serial,
     encode_batch,
+    without_large_bodies,
 )
 from actrzmq.wire.messages import Batch, FromBroker, Reason, Registered, Returned
 
@@ -105,11 +106,8 @@ class Switch:
         self.counters[why] += 1
 
     def _hear(self, peer: bytes, header: zmq.Frame, bodies: Sequence[zmq.Frame], now: int) -> None:
-        if bodies:
-            self.counters["dropped.parts"] += 1
-            return
         try:
-            batch = decode_batch(header.bytes)
+            batch = decode_batch(header.bytes, [body.bytes for body in bodies], self._body_limit)
         except DecodeError:
             self.counters["dropped.undecodable"] += 1
             return
@@ -188,15 +186,20 @@ class Switch:
         return True
 
     def _say(self, peer: bytes, messages: Sequence[FromBroker], now: int) -> None:
-        words = encode_batch(Batch(now, [*messages]))
-        if len(messages) > 1 and (len(messages) > BATCH_ENVELOPES or len(words) > BATCH_BYTES):
+        bare, large, bodies = without_large_bodies(messages)
+        words = encode_batch(Batch(now, bare, (), large))
+        # A large body goes in a message of its own, since a node takes no more than one body's bytes in each.
+        if len(messages) > 1 and (bodies or len(messages) > BATCH_ENVELOPES or len(words) > BATCH_BYTES):
             half = len(messages) // 2
             self._say(peer, messages[:half], now)
             self._say(peer, messages[half:], now)
         elif self._begin(peer, now):
-            send_frame(self._router, words, _NOW)
+            parts = [words, *bodies]
+            for part in parts[:-1]:
+                send_frame(self._router, part, _MORE)
+            send_frame(self._router, parts[-1], _NOW)
             has_registered = any(type(message) is Registered for message in messages)
-            self._core.written(peer, len(words), has_registered, now)
+            self._core.written(peer, sum(map(len, parts)), has_registered, now)
 
 
 def _only_unreachable(error: zmq.ZMQError) -> None:

@@ -17,8 +17,10 @@ from heapq import heappop, heappush
 from typing import Any
 
 from actrzmq.core.broker import MESSAGE_OVERHEAD, BrokerCore, BrokerLimits, Bury, Remember
+from actrzmq.core.catalogue import Key, Version
 from actrzmq.core.execution import Execution
 from actrzmq.core.expected import Remembered
+from actrzmq.core.publishing import Fetch, Fetched, Forget, Keep, Kept, Note, NotKept, Order, Outcome
 from actrzmq.core.registry import Node
 from actrzmq.core.session import Session, SessionLimits
 from actrzmq.core.streams import Receiver, StreamParcel
@@ -28,11 +30,13 @@ from actrzmq.identity import ActrId, ActrType, Serial
 from actrzmq.wire.codec import (
     BATCH_ENVELOPES,
     decode_batch,
+    decode_from_broker,
     decode_serial,
     decode_stream_messages,
     encode_batch,
     encode_serial,
     encode_stream_messages,
+    without_large_bodies,
 )
 from actrzmq.wire.messages import (
     PROTOCOL,
@@ -41,6 +45,7 @@ from actrzmq.wire.messages import (
     DataStream,
     FromBroker,
     Path,
+    Publish,
     Reason,
     Register,
     Registered,
@@ -56,6 +61,47 @@ Handler = Callable[[Execution], "tuple[bytes | ActrRuntimeError, int] | None"]
 """What a handler answers, and how many milliseconds it takes; None: it calls `SimNode.finish` itself."""
 
 
+class SimShelf:
+    """What a broker keeps of contracts, over its restarts. Each order takes `DELAY` milliseconds."""
+
+    DELAY = 5
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.contents: dict[str, bytes] = {}
+        self.versions: dict[Key, Version] = {}
+        self.refusal = ""
+        """Why nothing can be kept, if that is so."""
+
+    def carry_out(self, order: Order, broker: SimBroker) -> None:
+        """Do it; the outcome comes to `broker`, unless that has ended meanwhile."""
+        core = broker.core
+        outcome: Outcome
+        match order:
+            case Keep(fingerprint=fingerprint, body=body):
+                # Here a contract begins with its fingerprint. What is really checked is tested with the real store.
+                if not body.startswith(fingerprint.encode()):
+                    outcome = NotKept(fingerprint, "wrong contents", True)
+                elif self.refusal:
+                    outcome = NotKept(fingerprint, self.refusal, False)
+                else:
+                    self.contents[fingerprint] = body
+                    outcome = Kept(fingerprint, len(body))
+            case Fetch(ticket=ticket, fingerprint=fingerprint):
+                found = self.contents.get(fingerprint)
+                outcome = Fetched(ticket, fingerprint, found, "it is gone", is_lost=found is None)
+            case Note(version=version):
+                self.versions[version.key] = version
+                return
+            case Forget(fingerprint=fingerprint, key=key):
+                if key is not None:
+                    self.versions.pop(key, None)
+                if all(version.fingerprint != fingerprint for version in self.versions):
+                    self.contents.pop(fingerprint, None)
+                return
+        self._world.after(self.DELAY, lambda: broker.carried_out(outcome, core))
+
+
 class SimBroker:
     """The broker of a `World`: its core, and the store that outlives it."""
 
@@ -64,6 +110,9 @@ class SimBroker:
         self._limits = limits
         self.stored: dict[Serial, Remembered] = {}
         self.dead: dict[Serial, None] = {}
+        self.shelf = SimShelf(world)
+        self.published: list[str] = []
+        """The fingerprints of all contracts that have come, in order."""
         self.is_up = False
         self.is_stopped = False
         self.core: BrokerCore
@@ -76,6 +125,8 @@ class SimBroker:
         world = self._world
         self.core = BrokerCore(self._limits, world.dice.getrandbits(62) + 1, world.dice.randbytes, "relay")
         self.core.expect(self.stored.values(), self.dead, world.now)
+        sizes = ((fingerprint, len(body)) for fingerprint, body in self.shelf.contents.items())
+        self.core.library.recall(sizes, self.shelf.versions.values())
         self.is_up = True
         self.is_stopped = False
         self._tick(self._life)
@@ -108,7 +159,9 @@ class SimBroker:
         to, header, *bodies = frames
         now, core = self._world.now, self.core
         if not to:
-            core.receive(peer, decode_batch(header, bodies).envelopes, now)
+            envelopes = decode_batch(header, bodies).envelopes
+            self.published += [envelope.fingerprint for envelope in envelopes if isinstance(envelope, Publish)]
+            core.receive(peer, envelopes, now)
             self._flush()
             return
         size = sum(map(len, frames[1:]))
@@ -120,6 +173,14 @@ class SimBroker:
             core.unreachable(target.peer, now)
             self._flush()
             self._return(peer, to, Reason.UNREACHABLE, frames[1:])
+
+    def carried_out(self, outcome: Outcome, core: BrokerCore) -> None:
+        """The shelf has done something for `core`."""
+        if self.is_stopped:
+            self._kept.append(lambda: self.carried_out(outcome, core))
+        elif self.is_up and core is self.core:
+            core.library.outcome(outcome, self._world.now)
+            self._flush()
 
     def relay(self, token: bytes, to: bytes, frames: list[bytes]) -> None:
         """A message of the stream plane is to be relayed."""
@@ -147,13 +208,16 @@ class SimBroker:
                     self.stored.pop(serial, None)
                     self.dead[serial] = None
         core.store_effects.clear()
+        for order in core.library.take_orders():
+            self.shelf.carry_out(order, self)
 
     def _say(self, peer: bytes, messages: Sequence[FromBroker]) -> None:
         core, now = self.core, self._world.now
-        frames = [b"", encode_batch(Batch(now, [*messages]))]
+        bare, large, bodies = without_large_bodies(messages)
+        frames = [b"", encode_batch(Batch(now, bare, (), large)), *bodies]
         if self._world.to_node(peer, frames):
             registered = any(isinstance(message, Registered) for message in messages)
-            core.written(peer, len(frames[1]), registered, now)
+            core.written(peer, sum(map(len, frames)), registered, now)
         else:
             core.unreachable(peer, now)
 
@@ -168,7 +232,16 @@ class SimBroker:
 class SimNode:
     """A node of a `World`: its session, and what a shell and a program would do."""
 
-    def __init__(self, world: World, name: str, actor_type: ActrType, limits: SessionLimits | None) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        actor_type: ActrType,
+        limits: SessionLimits | None,
+        contract: bytes = b"",
+        realm: int = 0,
+        **fields: Any,
+    ) -> None:
         self.world = world
         self.name = name
         self.handlers: dict[str, Handler] = {}
@@ -185,7 +258,7 @@ class SimNode:
         self._spins = 0
         port = 10_000 + 2 * len(world.nodes)
         self.data, self.grants = f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port + 1}"
-        register = Register(0, PROTOCOL, b"", 0, actor_type, name, data=self.data, stream_memory=64 << 20)
+        register = Register(0, PROTOCOL, b"", realm, actor_type, name, data=self.data, stream_memory=64 << 20, **fields)
         self.session = Session(
             register,
             lambda route: True if route in self.handlers else None,
@@ -193,6 +266,7 @@ class SimNode:
             world.now,
             limits,
             self.grants,
+            contract,
         )
 
     @property
@@ -315,8 +389,8 @@ class SimNode:
         if address:
             self.session.receive(decode_serial(address), decode_batch(header, bodies), None, size, self.world.now)
             return
-        returned = decode_batch(bodies[0], bodies[1:]) if bodies else None
-        self.session.receive(None, decode_batch(header), returned, size, self.world.now)
+        batch, returned = decode_from_broker(header, bodies)
+        self.session.receive(None, batch, returned, size, self.world.now)
 
     def _receive_plane(self, frames: list[bytes], relayed: int | None) -> None:
         if relayed is not None:
@@ -372,9 +446,16 @@ class World:
         self.broker = SimBroker(self, limits or BrokerLimits())
         self.broker.start()
 
-    def node(self, name: str, type_name: str = "Node", limits: SessionLimits | None = None) -> SimNode:
-        """Another node, which starts to connect."""
-        node = self.nodes[name] = SimNode(self, name, ActrType("acme", type_name), limits)
+    def node(
+        self,
+        name: str,
+        type_name: str = "Node",
+        limits: SessionLimits | None = None,
+        contract: bytes = b"",
+        **fields: Any,
+    ) -> SimNode:
+        """Another node, which starts to connect. `fields` are more of its Register."""
+        node = self.nodes[name] = SimNode(self, name, ActrType("acme", type_name), limits, contract, **fields)
         self.after(0, node.connect)
         return node
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import structs
 
 from actrzmq.identity import Serial
-from actrzmq.wire.messages import Batch, Call, DataStream, Envelope, Frames, OnStreamPlane, Reply, Tell
+from actrzmq.wire.messages import Batch, DataStream, Envelope, Frames, OnStreamPlane, Returned, WithBody
 
 BATCH_ENVELOPES = 256
 """Envelopes in one batch, and frames in one `Frames`, at most."""
@@ -52,6 +52,32 @@ def decode_batch(header: bytes, bodies: Sequence[bytes] = (), body_limit: int = 
     if batch.large or bodies:
         _put_back(batch.envelopes, batch.large, bodies, body_limit)
     return batch
+
+
+def decode_from_broker(
+    header: bytes, rest: Sequence[bytes] = (), body_limit: int = BODY_BYTES
+) -> tuple[Batch, Batch | None]:
+    """What the broker says itself, and the batch that it returns, where it does. Raises `DecodeError`.
+
+    The frames after the header are a batch that could not be delivered, with its bodies, or bodies of the broker's own.
+    """
+    batch = _decode(_batches, header)
+    if batch.large or not rest:
+        return decode_batch(header, rest, body_limit), None
+    if not any(isinstance(envelope, Returned) for envelope in batch.envelopes):
+        raise DecodeError("frames after a batch of the broker that returns nothing")
+    return decode_batch(header), decode_batch(rest[0], rest[1:], body_limit)
+
+
+def without_large_bodies(envelopes: Sequence[Envelope]) -> tuple[list[Envelope], tuple[int, ...], list[bytes]]:
+    """`envelopes` without their large bodies, which of them had one, and these."""
+    bare, large, bodies = list(envelopes), [], []
+    for index, envelope in enumerate(envelopes):
+        if isinstance(envelope, WithBody) and len(envelope.body) >= LARGE_BYTES:
+            bare[index] = structs.replace(envelope, body=b"")
+            large.append(index)
+            bodies.append(envelope.body)
+    return bare, tuple(large), bodies
 
 
 def encode_stream_messages(messages: list[OnStreamPlane]) -> bytes:
@@ -111,7 +137,7 @@ def _put_back(envelopes: list[Envelope], large: tuple[int, ...], bodies: Sequenc
     for index, body in zip(large, bodies, strict=True):
         _check_length(body, limit)
         envelope = envelopes[index] if 0 <= index < len(envelopes) else None
-        if not isinstance(envelope, Call | Reply | Tell) or envelope.body:
+        if not isinstance(envelope, WithBody) or envelope.body:
             raise DecodeError(f"a body for envelope {index}, which takes none")
         envelopes[index] = structs.replace(envelope, body=body)
 

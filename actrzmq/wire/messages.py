@@ -3,7 +3,9 @@
 The conversation, as a grammar (`|` or, `?` maybe, `*` any number; N is the node, B the broker, P a peer)::
 
     life      = Register (Registered serving | Refused | silence: Register again, attempt + 1)
-    serving   = (Renew Renewed | Discover (Found | NotFound | NotYet) | watch | pair)* leaving
+    serving   = (Renew Renewed | Discover (Found | NotFound | NotYet) | watch | publish | look | pair)* leaving
+    publish   = Wanted Publish                            only where the broker has not got the contents
+    look      = Describe (Spec | NoSpec) | ListNodes Nodes*           the last one has `more` False
     watch     = Watch Watching Changed* Unwatch?          a gap in `version`: Watch again
     leaving   = Drain Deregister Deregistered | PeerDown to all who know the node
     stranger  = anything Unknown Register                 after a broker restart, or from a peer never seen
@@ -27,6 +29,11 @@ Crossings, and what they come to:
   bounded memory of closed channels (EndAck or the same Reset again). There is no answer to an answer, so no storm.
 * Both ends reset at once: each reports its own reason and ignores the other's.
 * End meets Reset by a receiver that has completed every frame: the sender counts the stream as completed.
+* Wanted is asked of several instances, since all have the same contents: of one, and of another when that one is gone
+  or has said nothing for 5 s. What comes later than that, or unasked, is dropped and counted.
+* Publish meets the broker's restart: the new broker sees the fingerprint in Register, and asks if it has kept nothing.
+* Describe meets a Publish under way: it is answered when that has been looked at. What was asked of a broker that
+  restarts is asked again of the next one.
 * Register meets PeerDown of the same serial: the serial is dead; Refused, and the node takes a new key.
 
 Control plane, one ZeroMQ message: `[to or from: 8 bytes, or none for the broker] [Batch] [large body]*`.
@@ -52,12 +59,14 @@ MAX_INT = 2**63 - 1
 MAX_NAME = 256
 MAX_TEXT = 4096
 MAX_METADATA = 64
+MAX_TAGS = 64
 
 Count = Annotated[int, Meta(ge=0, le=MAX_INT)]
 """A number that is never negative: a count, a length in bytes, or milliseconds."""
 Name = Annotated[str, Meta(max_length=MAX_NAME)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Metadata = Annotated[dict[Name, Text], Meta(max_length=MAX_METADATA)]
+Tags = Annotated[tuple[Name, ...], Meta(max_length=MAX_TAGS)]
 
 CallId = NewType("CallId", int)
 """Numbers the calls of one caller, from 1; to each callee they rise."""
@@ -106,6 +115,15 @@ class Reason(IntEnum):
     """It gave its identity up, or another one was told that it had."""
 
 
+class State(IntEnum):
+    """How a node is, as the broker sees it."""
+
+    UP = 0
+    DRAINING = 1
+    LAGGING = 2
+    UNREACHABLE = 3
+
+
 class Failure(Struct, frozen=True, array_like=True):
     """An error on its way to the caller. `name` is the class of `actrzmq.errors` that it becomes."""
 
@@ -132,11 +150,42 @@ class Instance(Struct, frozen=True, array_like=True):
     fingerprint: Name = ""
 
 
+class Facts(Struct, frozen=True, array_like=True):
+    """A published contract, without its contents. `live` counts the instances that publish it now."""
+
+    name: Name
+    type: ActrType
+    realm: Count
+    fingerprint: Name
+    description: Text = ""
+    tags: Tags = ()
+    published_at: Name = ""
+    live: Count = 0
+
+
+class Listed(Struct, frozen=True, array_like=True):
+    """A node as the broker lists it. `calls` and `streams` are what it has open, as last renewed."""
+
+    id: ActrId
+    name: Name
+    visible: bool
+    state: State
+    pid: Count = 0
+    host: Name = ""
+    uptime: Count = 0
+    lag: Count = 0
+    calls: Count = 0
+    streams: Count = 0
+    fingerprint: Name = ""
+    version: Name = ""
+
+
 class Register(Message, frozen=True, tag=1):
     """N→B: here I am. `key` proves the serial; a higher `attempt` replaces a lower one.
 
     `peers` are the nodes with which this one has open calls, streams or watches. `rules` None means that all of the
-    realm may talk to it. `stream_memory` bounds the bytes that relays may hold for it.
+    realm may talk to it. `stream_memory` bounds the bytes that relays may hold for it. `fingerprint` names the contract
+    that it publishes. `visiting` is a tool that looks around: nobody needs to know it after a restart of the broker.
     """
 
     attempt: Count
@@ -156,6 +205,10 @@ class Register(Message, frozen=True, tag=1):
     pid: Count = 0
     version: Name = ""
     draining: bool = False
+    description: Text = ""
+    tags: Tags = ()
+    uptime: Count = 0
+    visiting: bool = False
 
 
 class Registered(Message, frozen=True, tag=2):
@@ -185,7 +238,7 @@ class Renew(Message, frozen=True, tag=4):
     """N→B: still here. `sent` is the node's own clock, echoed in `Renewed`.
 
     `received` (bytes of this session on the control plane) and `relayed` (the last count seen on the relay) are
-    absolute: they free the broker's budget for this node, and a lost one does no harm.
+    absolute: they free the broker's budget for this node, and a lost one does no harm. `streams` are part of `load`.
     """
 
     session: Count
@@ -194,6 +247,7 @@ class Renew(Message, frozen=True, tag=4):
     lag: Count = 0
     received: Count = 0
     relayed: Count = 0
+    streams: Count = 0
 
 
 class Renewed(Message, frozen=True, tag=5):
@@ -235,12 +289,16 @@ class Lagging(Message, frozen=True, tag=10):
 
 
 class Discover(Message, frozen=True, tag=11):
-    """N→B: who is of this type (or, without one, publishes this name)? `all` False: pick one by load."""
+    """N→B: who is of this type (or, without one, publishes this name)? `all` False: pick one by load.
+
+    If any of them has this `fingerprint`, only those are meant.
+    """
 
     query: Count
     type: ActrType | None
     name: Name = ""
     all: bool = False
+    fingerprint: Name = ""
 
 
 class Found(Message, frozen=True, tag=12):
@@ -323,7 +381,59 @@ class PeerBack(Message, frozen=True, tag=22):
     serial: Serial
 
 
-# 23 Publish, 24 Describe and 25 Spec are kept for contracts.
+class Publish(Message, frozen=True, tag=23):
+    """N→B: the contents of the contract with this fingerprint, packed. The broker's core does not open `body`."""
+
+    fingerprint: Name
+    body: bytes
+
+
+class Describe(Message, frozen=True, tag=24):
+    """N→B: which contract is published under this type, name and fingerprint, as far as they are given?
+
+    Without a fingerprint: the newest of those that live instances publish, else the newest one.
+    """
+
+    query: Count
+    type: ActrType | None
+    name: Name = ""
+    fingerprint: Name = ""
+    with_files: bool = True
+
+
+class Spec(Message, frozen=True, tag=25):
+    """B→N: this one; `body` is what was published, or empty where only the facts were asked for."""
+
+    query: Count
+    facts: Facts
+    body: bytes
+
+
+class Wanted(Message, frozen=True, tag=26):
+    """B→N: your contract is new here: Publish it."""
+
+    fingerprint: Name
+
+
+class NoSpec(Message, frozen=True, tag=27):
+    """B→N: there is none, or it can't be had, and why."""
+
+    query: Count
+    failure: Failure
+
+
+class ListNodes(Message, frozen=True, tag=28):
+    """N→B: who is registered in my realm, visible or not? All are told."""
+
+    query: Count
+
+
+class Nodes(Message, frozen=True, tag=29):
+    """B→N: these, and, if `more`, others in the next message."""
+
+    query: Count
+    rows: tuple[Listed, ...]
+    more: bool = False
 
 
 class Call(Message, frozen=True, tag=40):
@@ -526,7 +636,7 @@ class Frames(Message, frozen=True, tag=54):
     dropped: Count = 0
 
 
-ToBroker = Register | Renew | Drain | Deregister | Lagging | Discover | Watch | Unwatch
+ToBroker = Register | Renew | Drain | Deregister | Lagging | Discover | Watch | Unwatch | Publish | Describe | ListNodes
 FromBroker = (
     Registered
     | Refused
@@ -542,7 +652,13 @@ FromBroker = (
     | Returned
     | PeerDown
     | PeerBack
+    | Wanted
+    | Spec
+    | NoSpec
+    | Nodes
 )
+WithBody = Call | Reply | Tell | Publish | Spec
+"""What may have a body so large that it travels as a frame of its own."""
 RpcMessage = Call | Reply | Tell | Cancel | Outstanding
 StreamControl = OpenStream | Opened | OpenRefused | Grant | Probe | Resend | End | EndAck | Reset
 Between = RpcMessage | StreamControl

@@ -36,7 +36,7 @@ class Node:
         self.drawn += 1
         return bytes([self.drawn]) * length
 
-    def describe(self, attempt: int, key: bytes) -> Register:
+    def describe(self, attempt: int, key: bytes, now: int) -> Register:
         return Register(attempt, PROTOCOL, key, 0, TYPE, "echo")
 
     def register(self, now: int = 0, **changes: Any) -> Registration:

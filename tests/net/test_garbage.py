@@ -42,8 +42,8 @@ def count_of(broker: Broker, name: str) -> Callable[[], int]:
     [
         ([b""], "dropped.parts"),
         ([b"x"], "dropped.parts"),
-        ([b"", b"", b""], "dropped.parts"),
-        ([b"", CALL, b"body"], "dropped.parts"),
+        ([b"", b"", b""], "dropped.undecodable"),
+        ([b"", CALL, b"body"], "dropped.undecodable"),
         ([b""] * 1000, "dropped.parts"),
         ([bytes(8), CALL, *[b""] * 5], "dropped.parts"),
         ([b"", b""], "dropped.undecodable"),

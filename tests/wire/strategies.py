@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from actrzmq.identity import ActrId, ActrType, Serial
 from actrzmq.wire import messages
-from actrzmq.wire.messages import Batch, Call, DataStream, Frames, Message, Reply, Tell
+from actrzmq.wire.messages import Batch, DataStream, Frames, Message, WithBody
 
 MESSAGES: list[type[Message]] = [
     value
@@ -77,6 +77,8 @@ def _within(kind: Any, meta: Meta) -> st.SearchStrategy[Any]:
         return st.integers(0, 2**63 - 1)
     if kind is str:
         return st.text(max_size=min(meta.max_length or 0, 12))
+    if typing.get_origin(kind) is tuple:
+        return a(kind)
     key, value = typing.get_args(kind)
     return st.dictionaries(a(key), a(value), max_size=3)
 
@@ -98,7 +100,7 @@ batches = st.builds(
     st.lists(envelopes, max_size=5),
     st.lists(st.integers(1, 2**40), max_size=3).map(tuple),
 )
-with_body = st.one_of([struct(kind) for kind in (Call, Reply, Tell)])
+with_body = st.one_of([struct(kind) for kind in typing.get_args(WithBody)])
 stream_messages = st.lists(
     st.one_of([struct(kind) for kind in typing.get_args(messages.OnStreamPlane)]),
     max_size=5,

@@ -10,22 +10,22 @@ import pytest
 from msgspec import Struct
 
 from actrzmq.wire import messages
-from actrzmq.wire.messages import Batch, Failure, Instance, Lane, Message, Path, Reason, Rule
+from actrzmq.wire.messages import Batch, Facts, Failure, Instance, Lane, Listed, Message, Path, Reason, Rule, State
 from tests.wire.strategies import MESSAGES
 
 GOLDEN = {
     1: "Register attempt protocol key realm type name visible peers rules data stream_memory fingerprint host pid "
-    "version draining",
+    "version draining description tags uptime visiting",
     2: "Registered attempt session epoch broker_time lease renew body_limit token relay",
     3: "Refused attempt status message fatal",
-    4: "Renew session sent load lag received relayed",
+    4: "Renew session sent load lag received relayed streams",
     5: "Renewed session epoch sent broker_time",
     6: "Unknown",
     7: "Drain session",
     8: "Deregister session",
     9: "Deregistered session",
     10: "Lagging token lag",
-    11: "Discover query type name all",
+    11: "Discover query type name all fingerprint",
     12: "Found query instances",
     13: "NotFound query hidden",
     14: "NotYet query",
@@ -37,7 +37,13 @@ GOLDEN = {
     20: "Returned to reason",
     21: "PeerDown serial reason",
     22: "PeerBack serial",
-    # 23 to 25 are kept for contracts.
+    23: "Publish fingerprint body",
+    24: "Describe query type name fingerprint with_files",
+    25: "Spec query facts body",
+    26: "Wanted fingerprint",
+    27: "NoSpec query failure",
+    28: "ListNodes query",
+    29: "Nodes query rows more",
     40: "Call id route body timeout chain signal metadata",
     41: "Reply id body failure metadata",
     42: "Tell route body timeout signal metadata",
@@ -61,6 +67,8 @@ PARTS = {
     Failure: "status name message details retryable may_have_run",
     Rule: "allow types",
     Instance: "id load fingerprint",
+    Facts: "name type realm fingerprint description tags published_at live",
+    Listed: "id name visible state pid host uptime lag calls streams fingerprint version",
     messages._Frame: "stream_id sequence payload timestamp_ms metadata",
 }
 
@@ -84,6 +92,7 @@ def test_every_part_of_a_message_is_what_it_was(kind: type[Struct]) -> None:
 
 def test_every_number_means_what_it_meant() -> None:
     assert [reason.name for reason in sorted(Reason)] == REASONS.split()
+    assert [state.name for state in sorted(State)] == ["UP", "DRAINING", "LAGGING", "UNREACHABLE"]
     assert (Lane.RELIABLE, Lane.LATENCY_FIRST) == (0, 1)
     assert (Path.DIRECT, Path.RELAY) == (0, 1)
 
