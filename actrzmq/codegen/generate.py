@@ -18,13 +18,11 @@ from actrzmq.codegen.scaffold import scaffolds
 from actrzmq.codegen.sources import Source, read_sources
 from actrzmq.codegen.writer import Plan, plan
 from actrzmq.contracts.bundle import CONTRACT_FILE, Contract, contract_file, contract_of, to_json
+from actrzmq.contracts.wellknown import COMES_WITH_PROTOC
 from actrzmq.errors import ActrConfigError
 
 LOCAL = "local"
 REMOTE = "remote"
-
-# protoc brings these along, whatever the project has.
-_COMES_WITH_PROTOC = "google/protobuf/"
 
 _Compiled = tuple[dict[str, Source], dict[str, FileDescriptorProto]]
 
@@ -133,7 +131,7 @@ def _check_imports(file: FileDescriptorProto, source: Source, exports: frozenset
     places = Places(file, source.shown)
     for field, imports in ((IMPORT, file.dependency), (IMPORT_OPTION, file.option_dependency)):
         for at, imported in enumerate(imports):
-            if imported not in exports and not imported.startswith(_COMES_WITH_PROTOC):
+            if imported not in exports and not imported.startswith(COMES_WITH_PROTOC):
                 raise ActrConfigError(
                     f"{places.where(field, at)}: {file.name} is exported and imports {imported}, which is not, so "
                     "nobody else could read it; export that file as well"

@@ -19,6 +19,7 @@ from actrzmq.contracts.fingerprint import (
     service_fingerprint,
 )
 from actrzmq.contracts.paths import check_distinct, check_proto_path
+from actrzmq.contracts.wellknown import COMES_WITH_PROTOC
 from actrzmq.errors import ActrConfigError
 from actrzmq.identity import ActrType
 
@@ -153,7 +154,7 @@ def check_contract(contract: Contract) -> None:
         raise ActrConfigError("no files, or one of them twice")
     for path in paths:
         check_proto_path(path)
-        if path.startswith("google/protobuf/"):
+        if path.startswith(COMES_WITH_PROTOC):
             raise ActrConfigError(
                 f"proto file {path!r}: that folder holds protobuf's own files, which nobody publishes"
             )

@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from actrzmq.contracts.pools import fresh_pool
-from actrzmq.contracts.wellknown import WELL_KNOWN
+from actrzmq.contracts.wellknown import COMES_WITH_PROTOC
 from actrzmq.errors import ActrConfigError
 
 
@@ -21,8 +21,8 @@ def check_complete(files: Mapping[str, FileDescriptorProto], sources: Mapping[st
     for path, file in files.items():
         if file.name != path:
             raise ActrConfigError(f"proto file {path!r} has a descriptor that calls it {file.name!r:.300}")
-        for imported in file.dependency:
-            if imported not in files and imported not in WELL_KNOWN:
+        for imported in (*file.dependency, *file.option_dependency):
+            if imported not in files and not imported.startswith(COMES_WITH_PROTOC):
                 raise ActrConfigError(
                     f"{where_imported(path, sources[path], imported)} imports {imported!r:.300}, which is neither in "
                     "the contract nor one of protobuf's own files; export that file as well"

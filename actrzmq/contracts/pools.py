@@ -9,7 +9,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import Default, DescriptorPool
 
-from actrzmq.contracts.wellknown import WELL_KNOWN
+from actrzmq.contracts.wellknown import COMES_WITH_PROTOC, WELL_KNOWN
 
 
 def found(pool: DescriptorPool, path: str) -> FileDescriptor | None:
@@ -39,5 +39,8 @@ def fresh_pool(files: Iterable[FileDescriptorProto]) -> DescriptorPool:
     for file in files:
         for path in file.dependency:
             copy_well_known(path, pool)
+            if path.startswith(COMES_WITH_PROTOC) and found(pool, path) is None:
+                # Features of one language, say: Python has no such module, and only options need what is in it.
+                pool.AddSerializedFile(FileDescriptorProto(name=path).SerializeToString())
         pool.AddSerializedFile(file.SerializeToString())
     return pool

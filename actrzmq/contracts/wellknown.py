@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+COMES_WITH_PROTOC = "google/protobuf/"
+"""Where every compiler has protobuf's own files, those below and some that only describe options."""
+
 WELL_KNOWN = {
     f"google/protobuf/{name}.proto": f"google.protobuf.{name}_pb2"
     for name in (

@@ -8,10 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from actrzmq.core.catalogue import Catalogue, Version
 from actrzmq.core.census import list_nodes
 from actrzmq.core.describing import Describing
+from actrzmq.core.failures import failure_of
 from actrzmq.core.publishing import Fetched, Order, Outcome, Publishing
 from actrzmq.core.registry import Node
+from actrzmq.errors import ActrOverloaded
 from actrzmq.identity import Serial
-from actrzmq.wire.messages import Describe, FromBroker, ListNodes, Publish
+from actrzmq.wire.messages import Describe, FromBroker, ListNodes, NoSpec, Publish
+
+LISTS = 4
+"""Lists of nodes that one node may ask for in the same millisecond."""
 
 
 class Library:
@@ -100,10 +105,12 @@ class Library:
         self._describing.settled(now)
 
     def _list(self, node: Node, query: int, now: int) -> None:
-        # Once a turn will do, for one who floods: an answer may be much longer than its question.
-        if node.listed_at == now or node.sent_bytes - node.received_bytes > self._backlog:
-            self._counters["dropped.list_nodes"] += 1
+        # An answer may be much longer than its question, which a flood of them must not exploit.
+        at, count = node.listed
+        node.listed = (now, count + 1 if at == now else 1)
+        if node.listed[1] > LISTS or node.sent_bytes - node.received_bytes > self._backlog:
+            self._counters["refused.list_nodes"] += 1
+            self._say(node.peer, NoSpec(query, failure_of(ActrOverloaded("too many questions at once; ask later"))))
             return
-        node.listed_at = now
         for rows in list_nodes(node, query, self._nodes.values(), now):
             self._say(node.peer, rows)

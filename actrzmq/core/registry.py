@@ -47,7 +47,8 @@ class Node:
         self.registered_at = 0
         self.started_at = 0
         """When its process began, in the broker's time."""
-        self.listed_at = -1
+        self.listed = (0, 0)
+        """When it last asked for all nodes, and how often in that millisecond."""
         self.sent_bytes = 0
         self.received_bytes = 0
         self.relayed_bytes = 0

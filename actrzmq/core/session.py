@@ -107,7 +107,7 @@ class Session:
     ) -> None:
         self.limits = limits or SessionLimits()
         self._register = register
-        self._contract = contract
+        self.contract = contract
         self._began = now
         self._draw = draw
         self.counters: Counter[str] = Counter()
@@ -541,12 +541,12 @@ class Session:
             self.registration.refused(is_fatal=False, retry_at=now + pause)
 
     def _publish(self, fingerprint: str, now: int) -> None:
-        if not self._contract or fingerprint != self._register.fingerprint:
+        if not self.contract or fingerprint != self._register.fingerprint:
             self.counters["dropped.wanted"] += 1
-        elif len(self._contract) > self.registration.body_limit:
+        elif len(self.contract) > self.registration.body_limit:
             self.counters["dropped.contract_too_large"] += 1
         else:
-            self._to_broker.post(Publish(fingerprint, self._contract), len(self._contract), now)
+            self._to_broker.post(Publish(fingerprint, self.contract), len(self.contract), now)
 
     def _fence(self, why: str, now: int) -> None:
         """Become somebody else: whatever was open under the old identity ends, and has no effect from now on."""

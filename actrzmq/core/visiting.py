@@ -50,7 +50,8 @@ class Visiting:
     def answered(self, answer: Spec | NoSpec | Nodes, turn: Turn) -> None:
         """The broker's answer, or a part of it."""
         asked = self._open.get(answer.query)
-        if asked is None or isinstance(answer, Nodes) != isinstance(asked.ask, ListNodes):
+        fits = {Describe: Spec, ListNodes: Nodes}
+        if asked is None or not isinstance(answer, (NoSpec, fits[type(asked.ask)])):
             return
         if isinstance(answer, Nodes):
             asked.rows.extend(answer.rows)

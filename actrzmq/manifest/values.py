@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from actrzmq.errors import ActrConfigError
 from actrzmq.identity import MAX_REALM, ActrType
 from actrzmq.manifest.toml import Key, Table
+from actrzmq.wire.messages import MAX_NAME, MAX_TAGS, MAX_TEXT
 
 MAX_NAME_BYTES = 128
 MAX_IPC_PATH_BYTES = 100  # a unix socket path takes 107, and whoever derives a sibling needs some of them
@@ -46,6 +47,24 @@ def service_name(table: Table, key: str) -> str:
     ):
         raise table.wrong(key, f"a name of 1 to {MAX_NAME_BYTES} bytes without white space, '/' and '\\'")
     return name
+
+
+def description(table: Table, key: str) -> str:
+    """What a service is for, in its own words; empty where there are none."""
+    value = table.text(key, "")
+    if len(value) > MAX_TEXT:
+        raise table.wrong(key, f"at most {MAX_TEXT} characters", f"{len(value)}")
+    return value
+
+
+def tags(table: Table, key: str) -> tuple[str, ...]:
+    """Words by which a service may be looked for."""
+    words = table.texts(key)
+    if len(words) > MAX_TAGS or any(len(word) > MAX_NAME for word in words):
+        longest = max(map(len, words))
+        expected = f"at most {MAX_TAGS} tags of at most {MAX_NAME} characters"
+        raise table.wrong(key, expected, f"{len(words)}, the longest of {longest}")
+    return words
 
 
 def is_alias(text: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from actrzmq._version import __version__
+from actrzmq.contracts.bundle import Contract, pack
 from actrzmq.core.discovery import Watched
 from actrzmq.core.execution import Execution
 from actrzmq.core.serving import ServingLimits
@@ -41,6 +42,7 @@ from actrzmq.runtime.dispatch import Dispatch, end_tasks
 from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS, check_body, check_metadata, check_name, check_timeout, shown
 from actrzmq.runtime.messages import is_idempotent, response_of
 from actrzmq.runtime.payload import PayloadType, is_signal, lane_of
+from actrzmq.runtime.publishing import check_fits
 from actrzmq.runtime.receiving import (
     CallbackInbox,
     Inbox,
@@ -54,7 +56,7 @@ from actrzmq.runtime.sending import Outlet
 from actrzmq.runtime.threads import Threads
 from actrzmq.runtime.watching import Watch
 from actrzmq.runtime.workload import WorkloadBase
-from actrzmq.wire.messages import PROTOCOL, DataStream, Instance, Register, Reply, Rule
+from actrzmq.wire.messages import PROTOCOL, DataStream, Describe, Instance, ListNodes, Register, Reply, Rule
 
 CLOSED_STREAMS = 1_000
 """Streams that have ended, remembered so that their senders hear of it at their next step, at most."""
@@ -74,7 +76,14 @@ _Value = TypeVar("_Value")
 class Engine:
     """Made by `ActrNode.start`, on the event loop that it runs on. Not thread-safe, like the loop itself."""
 
-    def __init__(self, manifest: Manifest, workloads: Sequence[WorkloadBase], fingerprint: str) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        workloads: Sequence[WorkloadBase],
+        contract: Contract | None = None,
+        *,
+        visiting: bool = False,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._manifest = manifest
         self._workloads = workloads
@@ -97,12 +106,13 @@ class Engine:
         self.shell = Shell(manifest.broker_url, self._loop, self._carry_out, self._broke)
         plane = self.shell.plane
         self.session = Session(
-            _register(manifest, plane.data_endpoint, fingerprint),
+            _register(manifest, plane.data_endpoint, contract, visiting),
             self.dispatch.is_exported,
             os.urandom,
             boottime_ms(),
             _limits(manifest),
             plane.grants_endpoint,
+            b"" if contract is None else pack(contract),
         )
         self.balancer = Balancer(self)
 
@@ -113,6 +123,7 @@ class Engine:
         self._is_started = True
         self.shell.start(self.session)
         await asyncio.shield(self._registered)
+        check_fits(self.session.contract, self.body_limit)
 
     async def stop(self, drain_ms: int, on_stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Drain for at most `drain_ms`, run `on_stop`, deregister, release everything."""
@@ -349,6 +360,19 @@ class Engine:
             self.shell.wake()
             raise
         finally:
+            self._promises.discard(future)
+
+    async def ask(self, question: Describe | ListNodes, within: int) -> Any:
+        """Ask the broker about contracts or nodes; raises `ActrTransportError` without an answer in so many ms."""
+        self.check_running()
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._promises.add(future)
+        query = self.session.ask(question, within, _resolver(future), boottime_ms())
+        self.shell.wake()
+        try:
+            return await future
+        finally:
+            self.session.visiting.cancel(query)
             self._promises.discard(future)
 
     def watch(self, actor_type: ActrType, sink: Callable[[Any], None] | None) -> Watched:
@@ -776,7 +800,7 @@ async def _run_on_error(workload: WorkloadBase, context: Context, error: BaseExc
         log.exception("on_error raised workload=%s", type(workload.handler).__name__)
 
 
-def _register(manifest: Manifest, data_endpoint: str, fingerprint: str) -> Register:
+def _register(manifest: Manifest, data_endpoint: str, contract: Contract | None, visiting: bool) -> Register:
     rules = None
     if manifest.acl is not None:
         rules = tuple(Rule(rule.permission is Permission.ALLOW, rule.types) for rule in manifest.acl)
@@ -791,10 +815,13 @@ def _register(manifest: Manifest, data_endpoint: str, fingerprint: str) -> Regis
         rules=rules,
         data=data_endpoint,
         stream_memory=manifest.streams.memory,
-        fingerprint=fingerprint,
+        fingerprint="" if contract is None else contract.fingerprint,
         host=platform.node(),
         pid=os.getpid(),
         version=__version__,
+        description=manifest.description,
+        tags=manifest.tags,
+        visiting=visiting,
     )
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from actrzmq.contracts.bundle import check_fresh, read_contract
 from actrzmq.errors import ActrConfigError, ActrGateNotInitialized
 from actrzmq.identity import ActrId, ActrType
 from actrzmq.manifest.model import Manifest
@@ -19,6 +18,7 @@ from actrzmq.runtime.dest import Dest
 from actrzmq.runtime.engine import Engine, run_hook
 from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS
 from actrzmq.runtime.payload import PayloadType
+from actrzmq.runtime.publishing import own_contract
 from actrzmq.runtime.signals import listening
 from actrzmq.runtime.workload import WorkloadBase
 from actrzmq.supervision.parent import watch_parent
@@ -44,19 +44,20 @@ class ActrNode:
         """Run the `on_start` hooks, register, run `on_ready`; returns once others can find the node.
 
         Waits for the broker for as long as it takes (bound it with `asyncio.timeout`). Raises `ActrConfigError` for
-        generated code that is stale or missing, and where the broker refuses the node; `ActrGateNotInitialized` where
-        the node is closed meanwhile. A start that has failed may be tried again.
+        generated code that is stale or missing, for a contract that can't be published, and where the broker refuses
+        the node; `ActrGateNotInitialized` where the node is closed meanwhile. A start that has failed may be tried
+        again.
         """
         if self._is_closed:
             raise ActrGateNotInitialized("this node has been closed; attach the workloads anew for another one")
         if self._engine is not None:
             raise ActrConfigError("this node has been started already; attach the workloads anew for another one")
-        fingerprint = check_contract(self._manifest, self._workloads)
+        contract = own_contract(self._manifest, self._workloads)
         watch_parent(self._manifest.runtime.drain_ms / 1000 + LAST_SECONDS)
         if self._manifest.filter_level is not None:
             logging.getLogger("actrzmq").setLevel(self._manifest.filter_level.upper())
         self._has_started_or_failed.clear()
-        engine = self._engine = Engine(self._manifest, self._workloads, fingerprint)
+        engine = self._engine = Engine(self._manifest, self._workloads, contract)
         try:
             await self._start(engine)
         except BaseException:
@@ -205,16 +206,3 @@ class ActrRef:
                 await run_hook(workload, "on_stop", self._context)
             except Exception:  # the user's code: whatever it raises, the node leaves in good order
                 log.exception("on_stop raised workload=%s", type(workload.handler).__name__)
-
-
-def check_contract(manifest: Manifest, workloads: Sequence[WorkloadBase]) -> str:
-    """The fingerprint of what the node exports, empty where that is nothing.
-
-    Raises `ActrConfigError` if the generated code is not that of the exported files as they are now.
-    """
-    paths = {path for workload in workloads if (path := workload.get_dispatcher().contract) is not None}
-    if len(paths) > 1:
-        raise ActrConfigError(f"workloads from {len(paths)} generated packages; a node exports one contract")
-    contract = read_contract(paths.pop()) if paths else None
-    check_fresh(contract, manifest.exports)
-    return contract.fingerprint if contract is not None else ""

@@ -5,7 +5,7 @@ The conversation, as a grammar (`|` or, `?` maybe, `*` any number; N is the node
     life      = Register (Registered serving | Refused | silence: Register again, attempt + 1)
     serving   = (Renew Renewed | Discover (Found | NotFound | NotYet) | watch | publish | look | pair)* leaving
     publish   = Wanted Publish                            only where the broker has not got the contents
-    look      = Describe (Spec | NoSpec) | ListNodes Nodes*           the last one has `more` False
+    look      = Describe (Spec | NoSpec) | ListNodes (Nodes* | NoSpec)     the last of Nodes has `more` False
     watch     = Watch Watching Changed* Unwatch?          a gap in `version`: Watch again
     leaving   = Drain Deregister Deregistered | PeerDown to all who know the node
     stranger  = anything Unknown Register                 after a broker restart, or from a peer never seen
@@ -416,7 +416,7 @@ class Wanted(Message, frozen=True, tag=26):
 
 
 class NoSpec(Message, frozen=True, tag=27):
-    """B→N: there is none, or it can't be had, and why."""
+    """B→N: there is no such contract, or it, or the list, can't be had now; and why."""
 
     query: Count
     failure: Failure

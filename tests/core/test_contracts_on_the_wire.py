@@ -429,7 +429,7 @@ def test_many_nodes_are_listed_in_several_messages() -> None:
     assert len({row.id for row in rows}) == 251
 
 
-def test_a_flood_of_lists_is_answered_once_a_moment() -> None:
+def test_a_flood_of_lists_is_refused_and_the_first_ones_are_answered() -> None:
     library = Library()
     answers: list[Any] = []
 
@@ -439,8 +439,9 @@ def test_a_flood_of_lists_is_answered_once_a_moment() -> None:
 
     library.tool.do(flood)
     library.world.run_until(lambda: len(answers) == 50)
-    assert sum(isinstance(answer, tuple) for answer in answers) == 1
-    assert library.count("dropped.list_nodes") == 49
+    assert sum(isinstance(answer, tuple) for answer in answers) == 4
+    assert sum(isinstance(answer, ActrOverloaded) for answer in answers) == 46
+    assert library.count("refused.list_nodes") == 46
 
 
 def test_a_tool_is_not_expected_back_after_a_restart_of_the_broker() -> None:

@@ -14,6 +14,7 @@ from typing import Self, TypeVar
 
 import zmq
 
+from actrzmq.brokerd.store import Store
 from actrzmq.core.broker import BrokerCore, BrokerLimits, Bury, Remember
 from actrzmq.identity import ActrType, Serial, serial_of
 from actrzmq.net import sockets
@@ -27,12 +28,24 @@ MAX_PARTS = 10
 
 
 class Broker:
-    """A broker that runs in a thread of this process, for the length of a `with`."""
+    """A broker that runs in a thread of this process, for the length of a `with`; contracts need a `store`."""
 
-    def __init__(self, limits: BrokerLimits | None = None, listen: str = "tcp://127.0.0.1:*", epoch: int = 1) -> None:
-        self.core = BrokerCore(limits or BrokerLimits(), epoch, secrets.token_bytes)
+    def __init__(
+        self,
+        limits: BrokerLimits | None = None,
+        listen: str = "tcp://127.0.0.1:*",
+        epoch: int = 1,
+        store: Store | None = None,
+    ) -> None:
+        self.core = BrokerCore(limits or BrokerLimits(), epoch, secrets.token_bytes, stamp=lambda: "today")
         self.stored: list[Remember | Bury] = []
-        self.loop = BrokerLoop(self.core, self.stored.extend)
+        self.store = store
+        if store is None:
+            self.loop = BrokerLoop(self.core, self.stored.extend)
+        else:
+            recalled = store.open()
+            self.core.library.recall(recalled.contents, recalled.versions)
+            self.loop = BrokerLoop(self.core, store.put, store.counters, store.shelf)
         self.endpoint = self.loop.listen(listen)
         self.relay = self.loop.listen_for_relay("tcp://127.0.0.1:*")
         self._thread = threading.Thread(target=self.loop.run)
@@ -48,6 +61,8 @@ class Broker:
         self._thread.join(5)
         assert not self._thread.is_alive()
         self.loop.close()
+        if self.store is not None:
+            self.store.close()
 
     def wait_counted(self, name: str, count: int = 1) -> None:
         """Wait until the broker has counted `count` of `name`."""

@@ -1,0 +1,156 @@
+"""A visitor: an invisible node by which a tool looks around, calls and listens, and which nobody expects back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from actrzmq.contracts.bundle import Contract, Published, unpack
+from actrzmq.errors import ActrConfigError, ActrDecodeError, ActrTransportError
+from actrzmq.identity import MAX_REALM, ActrId, ActrType
+from actrzmq.manifest import values
+from actrzmq.manifest.model import MANIFEST_NAME, Manifest
+from actrzmq.runtime.context import Context
+from actrzmq.runtime.engine import Engine
+from actrzmq.runtime.limits import check_name, check_timeout
+from actrzmq.wire.messages import Describe, Facts, Listed, ListNodes, Spec
+
+VISITOR = ActrType("actrzmq", "Visitor")
+NAME = "visitor"
+ANSWER_WITHIN = 8_000
+"""Milliseconds that the broker has for an answer: it may itself wait for a contract that is just being published."""
+
+
+class NodeInfo(Struct, frozen=True):
+    """A node of the realm, as the broker sees it."""
+
+    id: ActrId
+    name: str
+    visible: bool
+    state: str
+    """"up", "draining", "lagging" or "unreachable"."""
+    pid: int
+    host: str
+    uptime_ms: int
+    lag_ms: int
+    """How late its event loop was, when it last said."""
+    calls: int
+    streams: int
+    fingerprint: str
+    """Of its contract; empty where it publishes none."""
+    version: str
+    """Of actrzmq."""
+
+
+class Visitor:
+    """What a tool looks around with."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.context = Context(engine)
+        """What it discovers, calls and streams with."""
+
+    async def describe(
+        self, actor_type: ActrType | None = None, name: str = "", fingerprint: str = "", with_files: bool = True
+    ) -> Published:
+        """The contract published under these, as far as they are given; `with_files` False: its facts alone.
+
+        Without a fingerprint: the newest one of live instances, else the newest one. Raises `ActrNotFound` where there
+        is none, `ActrTransportError` where the broker can't give it now or does not answer.
+        """
+        if actor_type is not None and not isinstance(actor_type, ActrType):
+            raise ActrConfigError(f"describe({actor_type!r}): expected an ActrType, as in ActrType('acme', 'Echo')")
+        if actor_type is None and not name and not fingerprint:
+            raise ActrConfigError("describe: say of which type, name or fingerprint")
+        for text, what in ((name, "name"), (fingerprint, "fingerprint")):
+            if text:
+                check_name(text, what)
+        spec: Spec = await self._engine.ask(Describe(0, actor_type, name, fingerprint, with_files), ANSWER_WITHIN)
+        if not with_files:
+            return _published(spec.facts)
+        # Checking a large one takes a while, and the loop has a broker to answer.
+        return await asyncio.to_thread(_opened, spec)
+
+    async def nodes(self) -> tuple[NodeInfo, ...]:
+        """All nodes of the realm that are registered, this visitor among them, in the order of their ids."""
+        rows: tuple[Listed, ...] = await self._engine.ask(ListNodes(0), ANSWER_WITHIN)
+        return tuple(sorted(map(_info, rows), key=lambda node: str(node.id)))
+
+
+@asynccontextmanager
+async def visit(url: str, realm: int = 0, timeout_ms: int = 3_000) -> AsyncIterator[Visitor]:
+    """Visit the broker at `url`, for the length of the `async with`; others neither find nor expect the visitor.
+
+    Raises `ActrTransportError` naming the address if no broker answers in time, `ActrConfigError` for an address or a
+    realm that can't be one. What is open when the block ends, ends.
+    """
+    wrong = values.broker_address(url)
+    if wrong:
+        raise ActrConfigError(f"broker address {url!r} {wrong}")
+    if not 0 <= realm <= MAX_REALM:
+        raise ActrConfigError(f"realm {realm!r}: expected 0 to {MAX_REALM}")
+    timeout = check_timeout(timeout_ms)
+    manifest = Manifest(
+        path=Path(MANIFEST_NAME), name=NAME, actor_type=VISITOR, broker_url=url, realm=realm, visible=False
+    )
+    engine = Engine(manifest, (), visiting=True)
+    try:
+        await _arrive(engine, url, timeout)
+        yield Visitor(engine)
+    finally:
+        await engine.leave()
+
+
+async def _arrive(engine: Engine, url: str, within_ms: int) -> None:
+    try:
+        async with asyncio.timeout(within_ms / 1000):
+            await engine.start()
+    except TimeoutError:
+        raise ActrTransportError(
+            f"no broker answers at {url} within {within_ms} ms; is actrzmq-broker running there?"
+        ) from None
+
+
+def _opened(spec: Spec) -> Published:
+    try:
+        contract = unpack(spec.body)
+    except ActrConfigError as error:
+        raise ActrDecodeError(f"the contract of {spec.facts.name!r} that the broker gave is none: {error}") from None
+    if contract.fingerprint != spec.facts.fingerprint:
+        raise ActrDecodeError(f"the broker gave another contract of {spec.facts.name!r} than the one it names")
+    return _published(spec.facts, contract)
+
+
+def _published(facts: Facts, contract: Contract | None = None) -> Published:
+    return Published(
+        name=facts.name,
+        actor_type=facts.type,
+        realm=facts.realm,
+        fingerprint=facts.fingerprint,
+        description=facts.description,
+        tags=facts.tags,
+        published_at=facts.published_at,
+        live=facts.live,
+        contract=contract,
+    )
+
+
+def _info(row: Listed) -> NodeInfo:
+    return NodeInfo(
+        id=row.id,
+        name=row.name,
+        visible=row.visible,
+        state=row.state.name.lower(),
+        pid=row.pid,
+        host=row.host,
+        uptime_ms=row.uptime,
+        lag_ms=row.lag,
+        calls=row.calls,
+        streams=row.streams,
+        fingerprint=row.fingerprint,
+        version=row.version,
+    )
