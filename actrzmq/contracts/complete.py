@@ -22,6 +22,8 @@ def check_complete(files: Mapping[str, FileDescriptorProto], sources: Mapping[st
         if file.name != path:
             raise ActrConfigError(f"proto file {path!r} has a descriptor that calls it {file.name!r:.300}")
         for imported in (*file.dependency, *file.option_dependency):
+            if not isinstance(imported, str):  # protobuf reads text that is not UTF-8 as bytes
+                raise ActrConfigError(f"proto file {path!r} imports {imported!r:.300}, which is no text")
             if imported not in files and not imported.startswith(COMES_WITH_PROTOC):
                 raise ActrConfigError(
                     f"{where_imported(path, sources[path], imported)} imports {imported!r:.300}, which is neither in "

@@ -192,6 +192,12 @@ def test_an_import_that_is_neither_there_nor_well_known_is_refused_with_its_line
         unpack(with_imports(a=["b.proto", "gone.proto"], b=[]))
 
 
+def test_an_import_that_is_no_text_is_refused() -> None:
+    bad = b"\x0a\x13stream_server.proto\x1a\x02\xff\xfe"
+    with pytest.raises(ActrConfigError, match="which is no text"):
+        unpack(forged(ECHO, change_file(descriptor=bad)))
+
+
 def test_imports_that_go_in_a_circle_are_refused() -> None:
     with pytest.raises(ActrConfigError, match=r"go in a circle: .*\.proto -> "):
         unpack(with_imports(a=["b.proto"], b=["c.proto"], c=["a.proto"]))
