@@ -66,12 +66,12 @@ class Shelf:
 
     def work(self, connect: Callable[[], sqlite3.Connection]) -> bool:
         """Carry out what was ordered. False where something can't be written, and is to be tried again."""
-        keeps = []
+        keeps, fetches = [], []
         for _ in range(len(self._orders)):
             order = self._orders.popleft()
             match order:
                 case Fetch():
-                    self._post(self._fetch(order, connect))
+                    fetches.append(order)
                 case Keep():
                     refusal = _refusal(order)
                     if refusal:
@@ -81,7 +81,10 @@ class Shelf:
                         keeps.append(order)
                 case Note() | Forget():
                     self._defer(order)
-        return self._write(keeps, connect)
+        is_written = self._write(keeps, connect)  # first: what is told has been stored, if it can be
+        for fetch in fetches:
+            self._post(self._fetch(fetch, connect))
+        return is_written and self._write((), connect)  # reading may have found damage
 
     def _write(self, keeps: Sequence[Keep], connect: Callable[[], sqlite3.Connection]) -> bool:
         if not keeps and not self._unwritten:

@@ -10,12 +10,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from actrzmq.wire.codec import encode_batch
-from actrzmq.wire.messages import Batch, Call, CallId, PeerBack, PeerDown, Reason, Refused, Registered, Returned
+from actrzmq.wire.messages import (
+    Batch,
+    Call,
+    CallId,
+    Describe,
+    NoSpec,
+    PeerBack,
+    PeerDown,
+    Publish,
+    Reason,
+    Refused,
+    Registered,
+    Returned,
+    Spec,
+    Wanted,
+)
+from tests.brokerd.test_contracts import fill, packed
+from tests.codegen.protos import STREAM_SERVER
 from tests.net.peers import Peer, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -218,6 +237,46 @@ def test_a_name_cannot_forge_a_line_of_its_log(start: Start) -> None:
     assert "\x1b" not in broker.printed
 
 
+def test_contracts_outlive_their_publisher_and_the_broker(start: Start) -> None:
+    fingerprint, body = packed()
+    broker = start("--listen", FREE)
+    endpoint = broker.ready()
+    with Peer(endpoint, name="echo") as server:
+        server.register(fingerprint=fingerprint, description="says it again")
+        assert server.hear(Wanted) == Wanted(fingerprint)
+        server.say(Publish(fingerprint, body))
+        server.say(Describe(1, None, "echo"))
+        first = server.hear(Spec)
+        assert (first.body, first.facts.live) == (body, 1)
+    broker.end(signal.SIGKILL)
+    again = start("--listen", endpoint)
+    with Peer(again.ready(), name="tool") as tool:
+        tool.register()
+        tool.say(Describe(2, None, "echo"))
+        spec = tool.hear(Spec)
+    assert spec.body == body
+    assert spec.facts == structs.replace(first.facts, live=0)
+    assert datetime.fromisoformat(spec.facts.published_at).tzinfo is UTC
+
+
+def test_a_full_disk_refuses_contracts_in_words_and_routing_goes_on(start: Start, tmp_path: Path) -> None:
+    fingerprint, body = packed("// " + "large " * 5_000 + "\n" + STREAM_SERVER)
+    broker = start("--listen", FREE, "--store", str(tmp_path / "full.db"))
+    endpoint = broker.ready()
+    size = os.path.getsize(tmp_path / "full.db") + 16 * 1024
+    resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE, (size, size))
+    with Peer(endpoint, name="echo") as server:
+        server.register(fingerprint=fingerprint)
+        server.hear(Wanted)
+        server.say(Publish(fingerprint, body))
+        broker.wait_printed("can't keep contracts")
+        server.say(Describe(1, None, "echo"))
+        assert "the broker's store can't be written" in server.hear(NoSpec).failure.message
+        assert serves(endpoint)
+        broker.process.send_signal(signal.SIGUSR1)
+        assert " contracts.not_kept=1" in broker.wait_printed("statistics nodes=.*")[0]
+
+
 def test_it_serves_without_a_store_that_it_can_read(start: Start, tmp_path: Path) -> None:
     store = tmp_path / "broken.db"
     store.write_bytes(b"no database" * 1000)
@@ -261,8 +320,9 @@ def test_it_imports_nothing_that_only_others_need() -> None:
 
 
 @pytest.mark.serial
-def test_it_is_ready_within_300_ms(start: Start) -> None:
+def test_it_is_ready_within_300_ms(start: Start, tmp_path: Path) -> None:
     times = []
+    fill(tmp_path / "state" / "actrzmq" / "broker.db")
     for _ in range(5):
         began = time.monotonic()
         broker = start("--listen", FREE)

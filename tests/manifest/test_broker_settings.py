@@ -56,6 +56,7 @@ log_level = "debug"
 body_bytes = 2048
 nodes = 5
 backlog_bytes = 3000000
+contracts_bytes = 100000
 """
     assert load(tmp_path, text) == BrokerSettings(
         path=tmp_path / "broker.toml",
@@ -65,7 +66,7 @@ backlog_bytes = 3000000
         renew_ms=500,
         store=tmp_path.parent / "s.db",
         log_level="debug",
-        limits=BrokerLimits(body_bytes=2048, nodes=5, backlog_bytes=3000000),
+        limits=BrokerLimits(body_bytes=2048, nodes=5, backlog_bytes=3000000, contracts_bytes=100000),
     )
 
 
