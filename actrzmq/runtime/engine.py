@@ -84,6 +84,7 @@ class Engine:
         *,
         visiting: bool = False,
     ) -> None:
+        packed = b"" if contract is None else pack(contract)
         self._loop = asyncio.get_running_loop()
         self._manifest = manifest
         self._workloads = workloads
@@ -112,7 +113,7 @@ class Engine:
             boottime_ms(),
             _limits(manifest),
             plane.grants_endpoint,
-            b"" if contract is None else pack(contract),
+            packed,
         )
         self.balancer = Balancer(self)
 

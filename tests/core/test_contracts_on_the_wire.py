@@ -227,6 +227,18 @@ def test_a_shelf_that_is_full_is_told_in_words_and_heals_by_itself() -> None:
     assert library.describe().body == A.encode()
 
 
+def test_contents_whose_publisher_is_gone_before_they_are_kept_belong_to_nobody() -> None:
+    library = Library()
+    library.broker.shelf.DELAY = 2_000
+    server = library.server()
+    library.world.run(200)
+    server.kill()
+    library.world.run(4_000)
+    assert library.broker.published == [A]
+    assert library.broker.shelf.contents == {}
+    assert library.count("contracts.bytes") == 0
+
+
 def test_contents_that_the_shelf_has_lost_are_asked_for_again() -> None:
     library = Library()
     library.server()
