@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from zlib import crc32
 
 from actrzmq.core.catalogue import Key, Version
-from actrzmq.core.publishing import Fetch, Fetched, Forget, Keep, Kept, Note, NotKept, Order, Outcome
+from actrzmq.core.shelf import Fetch, Fetched, Forget, Keep, Kept, Note, NotKept, Order, Outcome
 from actrzmq.errors import ActrConfigError
 from actrzmq.identity import ActrType
 from actrzmq.wire.messages import MAX_TAGS

@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from actrzmq.core.catalogue import Catalogue, Question, Version
 from actrzmq.core.failures import failure_of
-from actrzmq.core.publishing import Fetch, Fetched, Note, Order, Publishing
+from actrzmq.core.publishing import Publishing
 from actrzmq.core.registry import Node
+from actrzmq.core.shelf import Fetch, Fetched, Note, Order
 from actrzmq.errors import ActrConfigError, ActrNotFound, ActrOverloaded, ActrRuntimeError, ActrTransportError
 from actrzmq.identity import Serial
 from actrzmq.wire.messages import Describe, FromBroker, NoSpec, Spec
@@ -113,7 +114,7 @@ class Describing:
 
     def next_deadline(self) -> int | None:
         """When `tick` has something to do."""
-        return min((asked.until for asked in self._waiting.values()), default=None)
+        return next((asked.until for asked in self._waiting.values()), None)  # all wait equally long: the oldest
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._reading)

@@ -9,8 +9,9 @@ from actrzmq.core.catalogue import Catalogue, Version
 from actrzmq.core.census import list_nodes
 from actrzmq.core.describing import Describing
 from actrzmq.core.failures import failure_of
-from actrzmq.core.publishing import Fetched, Order, Outcome, Publishing
+from actrzmq.core.publishing import Publishing
 from actrzmq.core.registry import Node
+from actrzmq.core.shelf import Fetched, Order, Outcome
 from actrzmq.errors import ActrOverloaded
 from actrzmq.identity import Serial
 from actrzmq.wire.messages import Describe, FromBroker, ListNodes, NoSpec, Publish

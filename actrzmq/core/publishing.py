@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection
 
 from msgspec import Struct
 
-from actrzmq.core.catalogue import Catalogue, Key, Question, Version
+from actrzmq.core.catalogue import Catalogue, Key, Question
 from actrzmq.core.registry import Node
+from actrzmq.core.shelf import Forget, Keep, Kept, Note, NotKept, Order
 from actrzmq.identity import Serial
 from actrzmq.wire.messages import FromBroker, Publish, Wanted
 
@@ -34,79 +34,6 @@ AT_ONCE = 4
 """Contracts that are asked for or checked at any time."""
 
 _FINGERPRINT = re.compile(r"service_semantic:[0-9a-f]{64}", re.ASCII)
-
-
-class Keep(Struct, frozen=True):
-    """Order to the shelf: see whether `body` is the contract with this fingerprint, and keep it."""
-
-    fingerprint: str
-    body: bytes
-
-
-class Note(Struct, frozen=True):
-    """Order: store the facts of a version."""
-
-    version: Version
-
-
-class Forget(Struct, frozen=True):
-    """Order: drop what is stored of a version (None: of none), and then contents that no version is left of.
-
-    `is_lost`: the contents are no good any more, and neither are the versions that share them.
-    """
-
-    fingerprint: str
-    key: Key | None = None
-    is_lost: bool = False
-
-
-class Fetch(Struct, frozen=True):
-    """Order: read these contents, for the one who asked under `ticket`."""
-
-    ticket: int
-    fingerprint: str
-
-
-class Kept(Struct, frozen=True):
-    """Outcome: these contents are on the shelf."""
-
-    fingerprint: str
-    size: int
-
-
-class NotKept(Struct, frozen=True):
-    """Outcome: they are not, and why."""
-
-    fingerprint: str
-    reason: str
-    is_wrong: bool
-    """The bytes are not that contract, which is their sender's fault; else the shelf can't keep it."""
-
-
-class Fetched(Struct, frozen=True):
-    """Outcome: the contents; or None, and why they can't be read, now or (`is_lost`) ever."""
-
-    ticket: int
-    fingerprint: str
-    body: bytes | None
-    reason: str = ""
-    is_lost: bool = False
-
-
-Order = Keep | Note | Forget | Fetch
-Outcome = Kept | NotKept | Fetched
-
-
-class Shelf(Protocol):
-    """Where contents are kept. It carries orders out elsewhere, and calls `notify` when outcomes are there."""
-
-    notify: Callable[[], None]
-
-    def put(self, orders: Sequence[Order]) -> None:
-        """Have these carried out. Never waits."""
-
-    def take(self) -> list[Outcome]:
-        """The outcomes that there are, once."""
 
 
 class _Want(Struct, eq=False):
@@ -156,6 +83,10 @@ class Publishing:
         """For each fingerprint the live nodes that publish it."""
         self._keys: dict[Serial, Key] = {}
         """What each of them publishes."""
+        self._under_way = 0
+        """How many are asked for or checked."""
+        self._due: int | None = None
+        """No `until` is earlier."""
 
     # nodes
 
@@ -193,7 +124,7 @@ class Publishing:
             return
         want.tried.discard(node.id.serial)
         if want.asked == node.id.serial:
-            want.asked, want.until = None, 0
+            self._rest(want, 0)
         if key.fingerprint not in self._holders and not want.is_checked:
             del self._wanted[key.fingerprint]
         self._ask(now)
@@ -208,7 +139,7 @@ class Publishing:
         if self._catalogue.live_size() + len(publish.body) > self._catalogue.limit:
             self.outcome(NotKept(publish.fingerprint, "the broker's limits.contracts_bytes is used up", False), now)
             return
-        want.asked, want.is_checked, want.until = None, True, 0
+        want.asked, want.is_checked, want.until = None, True, 0  # under way still
         want.tried.add(node.id.serial)
         self._order(Keep(publish.fingerprint, publish.body))
 
@@ -218,12 +149,14 @@ class Publishing:
         holders = self._holders.get(outcome.fingerprint, {})
         if isinstance(outcome, Kept):
             self._counters["contracts.kept"] += 1
-            self._wanted.pop(outcome.fingerprint, None)
+            if want is not None:
+                self._rest(want, 0)
+                del self._wanted[outcome.fingerprint]
             self._keep(outcome, holders.values())
         elif want is not None:
             self._counters["contracts.wrong" if outcome.is_wrong else "contracts.not_kept"] += 1
-            want.asked, want.is_checked, want.reason = None, False, outcome.reason
-            want.until = 0 if outcome.is_wrong else now + PAUSE  # the others' would not be kept either
+            want.reason = outcome.reason
+            self._rest(want, 0 if outcome.is_wrong else now + PAUSE)  # the others' would not be kept either
             if not holders:
                 del self._wanted[outcome.fingerprint]
         self._ask(now)
@@ -257,21 +190,24 @@ class Publishing:
 
     def tick(self, now: int) -> None:
         """Ask somebody else, or again."""
-        due = [want for want in self._wanted.values() if want.until and want.until <= now]
-        for want in due:
+        if self._due is None or now < self._due:
+            return
+        for want in self._wanted.values():
+            if not want.until or now < want.until:
+                continue
             if want.asked is not None:
                 want.tried.add(want.asked)
                 self._counters["contracts.not_sent"] += 1
             else:
                 want.tried.clear()
-            want.asked, want.until = None, 0
-        if due:
-            self._ask(now)
-            self._settled(now)
+            self._rest(want, 0)
+        self._due = min((want.until for want in self._wanted.values() if want.until), default=None)
+        self._ask(now)
+        self._settled(now)
 
     def next_deadline(self) -> int | None:
-        """When `tick` has something to do."""
-        return min((want.until for want in self._wanted.values() if want.until), default=None)
+        """When `tick` has something to do, or to look at."""
+        return self._due
 
     def __len__(self) -> int:
         return len(self._wanted)
@@ -280,20 +216,33 @@ class Publishing:
 
     def _ask(self, now: int) -> None:
         """Ask for what is wanted, as far as there is room."""
-        room = AT_ONCE - sum(want.is_under_way for want in self._wanted.values())
+        if self._under_way >= AT_ONCE:
+            return
         for fingerprint, want in self._wanted.items():
-            if room <= 0:
-                return
             if want.is_under_way or want.until > now:
                 continue
             holders = self._holders[fingerprint]
             untried = next((serial for serial in holders if serial not in want.tried), None)
             if untried is None:
-                want.until = now + PAUSE
+                self._rest(want, now + PAUSE)
                 continue
-            want.asked, want.until = untried, now + ANSWER_WITHIN
+            want.asked = untried
+            self._wait(want, now + ANSWER_WITHIN)
             self._say(holders[untried].peer, Wanted(fingerprint))
-            room -= 1
+            self._under_way += 1
+            if self._under_way >= AT_ONCE:
+                return
+
+    def _rest(self, want: _Want, until: int) -> None:
+        """Nobody is asked `until` then; 0: until there is room."""
+        self._under_way -= want.is_under_way
+        want.asked, want.is_checked = None, False
+        self._wait(want, until)
+
+    def _wait(self, want: _Want, until: int) -> None:
+        want.until = until
+        if until:
+            self._due = until if self._due is None else min(self._due, until)
 
     def _keep(self, kept: Kept, holders: Collection[Node]) -> None:
         self._catalogue.keep(kept.fingerprint, kept.size)

@@ -19,7 +19,7 @@ import zmq
 from zmq import zmq_poll
 
 from actrzmq.core.broker import BrokerCore, Bury, Remember
-from actrzmq.core.publishing import Shelf
+from actrzmq.core.shelf import Shelf
 from actrzmq.errors import ActrTransportError
 from actrzmq.net import sockets
 from actrzmq.net.clock import boottime_ms

@@ -20,9 +20,9 @@ from actrzmq.core.broker import MESSAGE_OVERHEAD, BrokerCore, BrokerLimits, Bury
 from actrzmq.core.catalogue import Key, Version
 from actrzmq.core.execution import Execution
 from actrzmq.core.expected import Remembered
-from actrzmq.core.publishing import Fetch, Fetched, Forget, Keep, Kept, Note, NotKept, Order, Outcome
 from actrzmq.core.registry import Node
 from actrzmq.core.session import Session, SessionLimits
+from actrzmq.core.shelf import Fetch, Fetched, Forget, Keep, Kept, Note, NotKept, Order, Outcome
 from actrzmq.core.streams import Receiver, StreamParcel
 from actrzmq.core.turn import News, Turn
 from actrzmq.errors import ActrRuntimeError

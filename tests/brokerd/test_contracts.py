@@ -17,7 +17,7 @@ from actrzmq.contracts.bundle import contract_file, contract_of, pack
 from actrzmq.core.broker import Remember
 from actrzmq.core.catalogue import Key, Version
 from actrzmq.core.expected import Remembered
-from actrzmq.core.publishing import Fetch, Fetched, Forget, Keep, Kept, Note, NotKept, Order, Outcome
+from actrzmq.core.shelf import Fetch, Fetched, Forget, Keep, Kept, Note, NotKept, Order, Outcome
 from actrzmq.identity import ActrId, ActrType, Serial
 from tests.codegen.protos import STREAM_SERVER, compiled
 from tests.net.peers import wait_until

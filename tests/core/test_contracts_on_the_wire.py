@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -400,6 +401,42 @@ def test_an_asker_that_is_gone_leaves_no_question_behind() -> None:
     library.world.run(2_000)
     assert library.count("questions") == 0
     library.world.run(5_000)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_breaks_every_live_contract_is_there_in_the_end(seed: int) -> None:
+    library = Library(seed=seed)
+    world, dice = library.world, random.Random(seed)
+    fingerprints = [f"service_semantic:{number:064x}" for number in range(6)]
+    servers: dict[str, SimNode] = {}
+
+    def harm() -> None:
+        match dice.randrange(5):
+            case 0:
+                library.broker.kill()
+                world.run(dice.randrange(500))
+                library.broker.start()
+            case 1 if servers:
+                servers.pop(dice.choice(sorted(servers))).kill()
+            case 2 if servers:
+                servers[dice.choice(sorted(servers))].reset()
+            case 3:
+                library.broker.shelf.contents.clear()
+            case _:
+                name = f"server-{world.now}"
+                servers[name] = library.server(name, dice.choice(fingerprints))
+
+    for _ in range(40):
+        harm()
+        world.run(dice.randrange(400))
+    world.run(15_000)
+    for server in servers.values():
+        fingerprint = server.session._register.fingerprint
+        library.describe(fingerprint=fingerprint)  # finds out if the shelf has lost it
+        assert library.describe(fingerprint=fingerprint).body == fingerprint.encode()
+    statistics = library.broker.core.statistics()
+    assert (statistics["contracts.wanted"], statistics["questions"]) == (0, 0)
+    assert library.broker.core.library._publishing._under_way == 0
 
 
 # who is there
