@@ -409,6 +409,7 @@ def test_whatever_breaks_every_live_contract_is_there_in_the_end(seed: int) -> N
     world, dice = library.world, random.Random(seed)
     fingerprints = [f"service_semantic:{number:064x}" for number in range(6)]
     servers: dict[str, SimNode] = {}
+    world.delay = dice.choice([(0, 3), (0, 60), (50, 50)])
 
     def harm() -> None:
         match dice.randrange(5):
