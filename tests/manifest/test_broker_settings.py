@@ -31,7 +31,7 @@ def test_a_relative_state_folder_is_ignored() -> None:
 def test_the_shipped_file_shows_the_defaults_and_changes_only_where_the_store_is(tmp_path: Path) -> None:
     shipped = (REPOSITORY / "conf" / "broker.toml").read_text()
     shown = re.sub(r"^# (\w+ = )", r"\1", shipped, flags=re.MULTILINE)
-    assert shown.count(" = ") == 9
+    assert shown.count(" = ") == 10
     (folder := tmp_path / "conf").mkdir()
     settings = BrokerSettings(path=folder / "broker.toml", store=tmp_path / "run" / "broker.db")
     assert load(folder, shipped) == load(folder, shown) == settings
