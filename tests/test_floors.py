@@ -36,7 +36,7 @@ FLOORS = {
 
 AT_HOME = {
     "zmq": {"net"},
-    "asyncio": {"net", "runtime", "testing"},
+    "asyncio": {"net", "runtime", "testing", "cli"},
     "google": {"runtime", "contracts", "codegen"},
     "tomli": {"manifest"},
     "click": {"cli"},

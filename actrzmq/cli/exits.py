@@ -53,3 +53,8 @@ def printable(text: str) -> str:
         letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def one_line(text: str) -> str:
+    """`text` as `printable` gives it, and with its lines joined."""
+    return printable(" ".join(text.split()) if "\n" in text else text)

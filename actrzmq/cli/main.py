@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 import click
 
-from actrzmq.cli.exits import Exit, exit_code_of, printable
+from actrzmq.cli.exits import Exit, exit_code_of, one_line, printable
 from actrzmq.errors import ActrRuntimeError
 
 # Each command is a module beside this one, whose function of the same name is the command. It is imported
 # when the command runs, and not before: `actr --help` is to be there at once.
-COMMANDS = {
-    "gen": "Generate Python code from .proto files.",
+PURPOSES = {
+    "Build a project": {
+        "init": "Write a new project that runs: server, client and test.",
+        "gen": "Generate Python code from .proto files.",
+        "run": "Run a script of the manifest.",
+        "doc": "Write a reference of the contracts as HTML.",
+    },
+    "The command itself": {
+        "completion": "Print what completes commands in your shell.",
+    },
 }
+"""The commands, by what they are for."""
+
+COMMANDS = {name: text for commands in PURPOSES.values() for name, text in commands.items()}
 
 
 class _Commands(click.Group):
@@ -30,9 +43,22 @@ class _Commands(click.Group):
         command: click.Command = getattr(import_module(f"actrzmq.cli.{cmd_name}"), cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            meant = get_close_matches(name, COMMANDS, 1)
+            ctx.fail(f"there is no command {name!r}" + (f"; did you mean {meant[0]!r}?" if meant else ""))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        width = max(map(len, COMMANDS))
+        for purpose, commands in PURPOSES.items():
+            with formatter.section(purpose):
+                formatter.write_dl([(name.ljust(width), text) for name, text in commands.items()])
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -43,36 +69,59 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
 )
-def actr() -> None:
-    """Actors on ZeroMQ: generate code, look around, call services.
+@click.pass_context
+def actr(ctx: click.Context) -> int:
+    """Actors on ZeroMQ: write services, generate their code, look around, call them.
 
     \b
-    Example:
+    Examples:
+      actr init hello
       actr gen --input protos --output generated --language python
+      actr COMMAND --help
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+    return Exit.USAGE
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. Bugs come out as they are, with their traceback."""
     try:
         result = actr.main(arguments, prog_name="actr", standalone_mode=False)
-    except click.Abort:  # Ctrl-C, or the end of input at a prompt
+        sys.stdout.flush()
+    except (click.Abort, KeyboardInterrupt):  # Ctrl-C, or the end of input at a prompt
         return Exit.INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        click.echo(_in_words(error), err=True)
         return error.exit_code
     except ActrRuntimeError as error:
         click.echo(f"actr: {printable(error.message)}", err=True)
         return exit_code_of(error)
+    except (SystemExit, BrokenPipeError):  # the former is how click says the latter
+        _hush()
+        return Exit.OK
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         click.echo(f"actr: {printable(f'{where}{error.strerror or error}')}", err=True)
         return Exit.FAILED
     return result if isinstance(result, int) else Exit.OK
+
+
+def _in_words(error: click.ClickException) -> str:
+    """What was wrong with the command line, in one line, and where to read on."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    command = context.command_path if context else "actr"
+    return f"{command}: {one_line(error.format_message()).rstrip('.')}; see `{command} --help`"
+
+
+def _hush() -> None:
+    """Nobody reads what we print, and has had what they wanted: let the rest, and the last flush, go nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:

@@ -24,7 +24,8 @@ from actrzmq.errors import ActrConfigError
 LOCAL = "local"
 REMOTE = "remote"
 
-_Compiled = tuple[dict[str, Source], dict[str, FileDescriptorProto]]
+Compiled = tuple[dict[str, Source], dict[str, FileDescriptorProto]]
+"""The files of one import root, and the descriptors of them and of all that they import."""
 
 
 class Inputs(Struct, frozen=True):
@@ -43,14 +44,8 @@ def generate(inputs: Inputs, output: Path) -> Plan:
     Raises `ActrConfigError`, with file and line where there is one, for whatever can't be generated.
     """
     output = Path(os.path.abspath(output))
-    protos = Path(os.path.abspath(inputs.protos))
-    _check_folders(protos, output)
-    local_root = _local_root(protos)
-    exports = _export_paths(inputs.exports, local_root)
-    local, *remotes = _compile(
-        read_sources(local_root, _shown(local_root), frozenset({protos / REMOTE, output})),
-        *(_dependency(protos / REMOTE, alias) for alias in inputs.aliases),
-    )
+    _check_output(Path(os.path.abspath(inputs.protos)), output)
+    exports, local, remotes = compile_roots(inputs, frozenset({output}))
     contract = _contract(exports, *local)
     project = build_project(local if local[0] else None, exports, dict(zip(inputs.aliases, remotes, strict=True)))
     files = render(project)
@@ -61,12 +56,29 @@ def generate(inputs: Inputs, output: Path) -> Plan:
     return plan(output, files, {output.parent / name: text for name, text in once.items()})
 
 
-def _check_folders(protos: Path, output: Path) -> None:
+def compile_roots(
+    inputs: Inputs, leave_out: frozenset[Path] = frozenset()
+) -> tuple[frozenset[str], Compiled, list[Compiled]]:
+    """The paths of what is exported, the local root, and that of each dependency, in the order of `inputs.aliases`.
+
+    Raises `ActrConfigError`, with file and line where there is one, for what can't be read or compiled.
+    """
+    protos = Path(os.path.abspath(inputs.protos))
     if not protos.is_dir():
         raise ActrConfigError(
             f"{_shown(protos)} is no folder; put the .proto files into {_shown(protos)}/{LOCAL}, or name their "
             "folder with --input"
         )
+    root = _local_root(protos)
+    exports = _export_paths(inputs.exports, root)
+    local, *remotes = _compile(
+        read_sources(root, _shown(root), leave_out | {protos / REMOTE}),
+        *(_dependency(protos / REMOTE, alias) for alias in inputs.aliases),
+    )
+    return exports, local, remotes
+
+
+def _check_output(protos: Path, output: Path) -> None:
     if not output.name.isidentifier():
         raise ActrConfigError(
             f"--output {output.name!r}: it becomes a Python package, so its name has to be an identifier"
@@ -112,7 +124,7 @@ def _export_paths(exports: Sequence[Path], root: Path) -> frozenset[str]:
     return frozenset(paths)
 
 
-def _compile(*roots: dict[str, Source]) -> list[_Compiled]:
+def _compile(*roots: dict[str, Source]) -> list[Compiled]:
     with ThreadPoolExecutor() as pool:  # each waits for a protoc of its own
         return list(zip(roots, pool.map(compile_protos, roots), strict=True))
 

@@ -1,0 +1,69 @@
+"""What commands print: tables for people, aligned text for pipes, JSON for programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+import msgspec
+
+from actrzmq.cli.exits import one_line
+
+Styles = Mapping[str, Mapping[str, str]]
+"""Colours: by column, by what a cell says."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def show_json(value: Any) -> None:
+    """Print `value` as one JSON document."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def show_json_line(value: Any) -> None:
+    """Print `value` as one line of JSON, at once: more will follow."""
+    click.echo(msgspec.json.encode(value))
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], styles: Styles | None = None) -> None:
+    """Print a table: in colours and folded to its width on a terminal, else one line a row, with nothing cut off."""
+    cells = [[one_line(str(cell)) or "-" for cell in row] for row in rows]
+    click.echo(_for_people(columns, cells, styles or {}) if on_terminal() else _aligned(columns, cells))
+
+
+def on_terminal() -> bool:
+    """Does a person read this, on something that can show it?"""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [[column.upper() for column in columns], *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _for_people(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Styles) -> str:
+    import io
+    import shutil
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column.upper(), overflow="fold")
+    for row in rows:
+        # As Text: what is in a cell may look like rich's markup and is none.
+        table.add_row(
+            *(Text(cell, styles.get(column, {}).get(cell, "")) for column, cell in zip(columns, row, strict=True))
+        )
+    out = io.StringIO()
+    width = shutil.get_terminal_size().columns
+    Console(file=out, force_terminal=True, width=width, highlight=False).print(table)
+    return out.getvalue().rstrip("\n")

@@ -1,0 +1,78 @@
+"""What holds for every command: help with an example, one line for a mistake, no traceback for a closed pipe."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+
+from actrzmq.cli.main import COMMANDS
+from actrzmq.cli.main import actr as group
+from tests.cli.commands import MAIN, actr, refused
+from tests.e2e.world import environment
+
+
+def commands() -> dict[str, click.Command]:
+    return {name: getattr(import_module(f"actrzmq.cli.{name}"), name) for name in COMMANDS}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    command = commands()[name]
+    with click.Context(command, info_name=name, parent=click.Context(group, info_name="actr")) as context:
+        text = command.get_help(context)
+    assert f"actr {name}" in text.partition("Example")[2]
+    for parameter in command.params:
+        assert isinstance(parameter, click.Argument) or parameter.name == "language" or parameter.help, parameter
+
+
+def test_help_names_every_command_by_its_purpose(tmp_path: Path) -> None:
+    found = actr("--help", cwd=tmp_path)
+    assert found.returncode == 0
+    assert "Build a project:" in found.stdout
+    for name, text in COMMANDS.items():
+        assert f"  {name} " in found.stdout
+        assert text.split()[0] in found.stdout
+
+
+def test_without_a_command_the_help_is_shown_and_it_counts_as_a_mistake(tmp_path: Path) -> None:
+    found = actr(cwd=tmp_path)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert "Build a project:" in found.stderr
+
+
+def test_a_misspelled_command_is_told_what_was_meant(tmp_path: Path) -> None:
+    said = refused(actr("inti", cwd=tmp_path), 2)
+    assert said == "actr: there is no command 'inti'; did you mean 'init'?; see `actr --help`\n"
+
+
+def test_a_wrong_option_is_one_line_that_leads_to_the_help(tmp_path: Path) -> None:
+    said = refused(actr("gen", "--frobnicate", cwd=tmp_path), 2)
+    assert "--frobnicate" in said
+    assert said.endswith("; see `actr gen --help`\n")
+
+
+def test_a_reader_that_leaves_is_no_failure(tmp_path: Path) -> None:
+    scripts = "".join(f's{number:05} = "true {"x" * 90}"\n' for number in range(2_000))
+    (tmp_path / "Actr.toml").write_text(
+        f'[package]\nname = "a"\n[package.actr_type]\nmanufacturer = "acme"\nname = "A"\n[scripts]\n{scripts}'
+    )
+    process = subprocess.Popen(
+        [sys.executable, *MAIN, "run", "--list"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline().startswith("SCRIPT")
+    process.stdout.close()
+    with process.stderr as errors:
+        assert errors.read() == ""
+    assert process.wait(30) == 0
