@@ -21,7 +21,7 @@ ifneq ($(shell cat .venv/.installed 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := setup
-.PHONY: setup dev gen demo test lint types format clean FORCE
+.PHONY: setup dev gen demo docs test lint types format clean FORCE
 
 setup: .venv/.installed
 
@@ -46,6 +46,9 @@ gen: setup
 
 demo: setup
 	@$(BIN)/python $(EXAMPLE)/demo.py
+
+docs: dev
+	$(BIN)/python -m actrzmq.cli.manual > docs/cli.md
 
 test: dev
 	$(BIN)/python -m pytest -n 2 -m "not serial"

@@ -51,7 +51,7 @@ def doc(protos: Path | None, output: Path | None, manifest_path: Path, opens: bo
     # In one step: whoever looks at the page sees the old one or the new one.
     staged = page.with_name(f".{PAGE}-{os.getpid()}")
     try:
-        staged.write_text(text)
+        staged.write_bytes(text.encode())
         staged.replace(page)
     finally:
         staged.unlink(missing_ok=True)

@@ -22,6 +22,16 @@ PURPOSES = {
         "run": "Run a script of the manifest.",
         "doc": "Write a reference of the contracts as HTML.",
     },
+    "Look around": {
+        "ps": "Show the nodes that are registered.",
+        "discovery": "Show actor types and their instances.",
+        "describe": "Show what a service offers.",
+        "wait": "Wait until there are instances of a type.",
+    },
+    "Call services": {
+        "call": "Call a method: JSON in, JSON out.",
+        "stream": "Ask for a stream, and print its frames.",
+    },
     "The command itself": {
         "completion": "Print what completes commands in your shell.",
     },
@@ -81,6 +91,7 @@ def actr(ctx: click.Context) -> int:
     Examples:
       actr init hello
       actr gen --input protos --output generated --language python
+      actr call acme+StreamEchoServer RegisterStream '{"stream_id": "x", "message_count": 3}'
       actr COMMAND --help
     """
     if ctx.invoked_subcommand is None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import click
 import msgspec
@@ -20,12 +21,17 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 def show_json(value: Any) -> None:
     """Print `value` as one JSON document."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    show_json_text(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def show_json_line(value: Any) -> None:
     """Print `value` as one line of JSON, at once: more will follow."""
-    click.echo(msgspec.json.encode(value))
+    show_json_text(msgspec.json.encode(value).decode())
+
+
+def show_json_text(text: str) -> None:
+    """Print JSON, with everything in its strings spelled out that a terminal might obey."""
+    click.echo("".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], styles: Styles | None = None) -> None:
@@ -65,5 +71,7 @@ def _for_people(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: S
         )
     out = io.StringIO()
     width = shutil.get_terminal_size().columns
-    Console(file=out, force_terminal=True, width=width, highlight=False).print(table)
+    # See https://no-color.org
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    Console(file=out, force_terminal=True, color_system=colours, width=width, highlight=False).print(table)
     return out.getvalue().rstrip("\n")

@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from actrzmq.cli.exits import CommandError, Exit, one_line
+from actrzmq.cli.output import json_option, show_json, show_table
 from actrzmq.errors import ActrConfigError
 
 DEFAULT = "run"
@@ -23,6 +24,7 @@ DEFAULT = "run"
 @click.argument("script", default=DEFAULT)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--list", "shows", is_flag=True, help="Show the scripts, and run none.")
+@json_option
 @click.option(
     "--actr-toml",
     "manifest_path",
@@ -31,7 +33,7 @@ DEFAULT = "run"
     show_default=True,
     help="The project's manifest.",
 )
-def run(script: str, arguments: Sequence[str], shows: bool, manifest_path: Path) -> None:
+def run(script: str, arguments: Sequence[str], shows: bool, as_json: bool, manifest_path: Path) -> None:
     """Run SCRIPT of the manifest's [scripts], by default the one called `run`.
 
     It runs in the manifest's folder, without a shell, with `python` being the one that runs actr. ARGUMENTS are
@@ -43,10 +45,12 @@ def run(script: str, arguments: Sequence[str], shows: bool, manifest_path: Path)
       actr run --list
       actr run test -x
     """
-    from actrzmq.cli.output import show_table
     from actrzmq.manifest.load import load_manifest
 
     manifest = load_manifest(manifest_path)
+    if shows and as_json:
+        show_json(manifest.scripts)
+        return
     if shows:
         show_table(("script", "command"), list(manifest.scripts.items()))
         return

@@ -30,7 +30,7 @@ def check_complete(files: Mapping[str, FileDescriptorProto], sources: Mapping[st
                     "the contract nor one of protobuf's own files; export that file as well"
                 )
     try:
-        fresh_pool(files[path] for path in _imports_first(files))
+        fresh_pool(files[path] for path in imports_first(files))
     except TypeError as error:
         raise ActrConfigError(f"the files of the contract don't fit together: {str(error)!r:.300}") from None
 
@@ -42,7 +42,8 @@ def where_imported(path: str, source: str, imported: str) -> str:
     return f"{path}:{source.count(chr(10), 0, match.start(1)) + 1}" if match else path
 
 
-def _imports_first(files: Mapping[str, FileDescriptorProto]) -> list[str]:
+def imports_first(files: Mapping[str, FileDescriptorProto]) -> list[str]:
+    """The paths of `files` in an order in which a pool takes them. Raises `ActrConfigError` for a circle."""
     order = TopologicalSorter(
         {path: [other for other in file.dependency if other in files] for path, file in files.items()}
     )

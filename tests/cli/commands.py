@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
-from tests.e2e.world import run_python
+from tests.e2e.world import environment
 
 MAIN = ("-c", "from actrzmq.cli.main import main; main()")
 
 MANIFEST = '[package]\nname = "a"\n[package.actr_type]\nmanufacturer = "acme"\nname = "A"\n'
 
 
-def actr(*arguments: str, cwd: Path, timeout: float = 60, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end. It has no terminal and no input."""
-    return run_python(*MAIN, *arguments, cwd=cwd, timeout=timeout, **variables)
+def actr(
+    *arguments: str, cwd: Path, timeout: float = 60, input: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, with `input` and without a terminal."""
+    return subprocess.run(
+        [sys.executable, *MAIN, *arguments],
+        cwd=cwd,
+        env=environment(**variables),
+        input=input,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
 
 
 def refused(found: subprocess.CompletedProcess[str], code: int) -> str:

@@ -23,7 +23,8 @@ def commands() -> dict[str, click.Command]:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_with_an_example(name: str) -> None:
     command = commands()[name]
-    with click.Context(command, info_name=name, parent=click.Context(group, info_name="actr")) as context:
+    parent = click.Context(group, info_name="actr", **group.context_settings)
+    with click.Context(command, info_name=name, parent=parent) as context:
         text = command.get_help(context)
     assert f"actr {name}" in text.partition("Example")[2]
     for parameter in command.params:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,6 @@ def test_a_script_runs_without_a_shell_in_the_folder_of_the_manifest(project: Pa
 
 
 def test_python_is_the_one_that_runs_actr_whatever_the_path(project: Path) -> None:
-    import sys
-
     found = actr("run", cwd=project, PATH="/usr/bin:/bin")
     assert json.loads(found.stdout)[2] == sys.prefix
 
@@ -61,6 +60,10 @@ def test_scripts_are_listed(project: Path) -> None:
         "run     python show.py 'one word' $HOME",
         "fail    python fail.py",
     ]
+
+
+def test_scripts_are_listed_as_json(project: Path) -> None:
+    assert json.loads(actr("run", "--list", "--json", cwd=project).stdout)["fail"] == "python fail.py"
 
 
 @pytest.mark.parametrize(
