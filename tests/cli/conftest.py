@@ -1,4 +1,4 @@
-"""A broker and the service of `lab`, for all tests of a module."""
+"""A broker and the service of `lab`, started once for all tests of this folder: each must leave it as it was."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Actr(Protocol):
     def __call__(self, *arguments: str, input: str = "") -> CompletedProcess[str]: ...
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the service's project is."""
     folder = tmp_path_factory.mktemp("lab")
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def world(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A broker."""
     world = World(folder, tmp_path_factory.mktemp("world"))
@@ -39,7 +39,7 @@ def world(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
         world.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(world: World, folder: Path) -> Program:
     """The service, registered."""
     return lab.start(world, folder)
