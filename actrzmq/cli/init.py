@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from string import Template
 
@@ -93,7 +94,16 @@ def project_files(template: str, manufacturer: str, name: str) -> dict[str, str]
 
 def _text(source: str, values: Mapping[str, str]) -> str:
     text = files("actrzmq.cli").joinpath("templates", *Template(source).substitute(values).split("/")).read_text()
-    return Template(text).substitute(values)
+    return _with_imports_sorted(Template(text).substitute(values))
+
+
+def _with_imports_sorted(text: str) -> str:
+    """`text` with neighbouring `from … import …` lines in order: which comes first depends on the project's name."""
+    lines: list[str] = []
+    for are_imports, found in groupby(text.splitlines(keepends=True), lambda line: line.startswith("from ")):
+        block = list(found)
+        lines += sorted(block, key=lambda line: line.split()[1]) if are_imports else block
+    return "".join(lines)
 
 
 def _names(name: str) -> dict[str, str]:

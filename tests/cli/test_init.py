@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,14 @@ def test_names_that_mean_something_in_python_are_no_trouble(tmp_path: Path, name
         if path.endswith(".py"):
             compile(text, path, "exec")
         assert "$" not in text
+
+
+@pytest.mark.parametrize("name", ["alpha", "zulu"])
+def test_imports_are_in_order_whatever_the_name(name: str) -> None:
+    for text in (text for path, text in project_files("stream", "acme", name).items() if path.endswith(".py")):
+        for block in re.findall(r"(?:^from .+\n)+", text, re.MULTILINE):
+            modules = re.findall(r"^from (\S+)", block, re.MULTILINE)
+            assert modules == sorted(modules)
 
 
 def test_the_longest_name_leaves_room_for_the_client() -> None:
