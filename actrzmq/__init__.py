@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from actrzmq.core.discovery import Change
     from actrzmq.errors import (
         ActrConfigError,
+        ActrContractMismatch,
         ActrDecodeError,
         ActrGateNotInitialized,
         ActrNotFound,
@@ -62,6 +63,7 @@ __all__ = [
     "service",
     # errors
     "ActrConfigError",
+    "ActrContractMismatch",
     "ActrDecodeError",
     "ActrGateNotInitialized",
     "ActrNotFound",
@@ -99,6 +101,7 @@ _MODULES = {
     "rpc": "actrzmq.runtime.decorators",
     "service": "actrzmq.runtime.decorators",
     "ActrConfigError": "actrzmq.errors",
+    "ActrContractMismatch": "actrzmq.errors",
     "ActrDecodeError": "actrzmq.errors",
     "ActrGateNotInitialized": "actrzmq.errors",
     "ActrNotFound": "actrzmq.errors",

@@ -129,6 +129,15 @@ class ActrConfigError(ActrRuntimeError, ValueError):
     default_code = Status.INVALID_ARGUMENT
 
 
+class ActrContractMismatch(ActrRuntimeError):
+    """The contract of the other side breaks the one that was locked (FAILED_PRECONDITION).
+
+    `details["rule"]` and `details["element"]` say what breaks first.
+    """
+
+    default_code = Status.FAILED_PRECONDITION
+
+
 _BY_NAME: dict[str, type[ActrRuntimeError]] = {
     error.__name__: error
     for error in (
@@ -143,6 +152,7 @@ _BY_NAME: dict[str, type[ActrRuntimeError]] = {
         ActrGateNotInitialized,
         ActrStreamError,
         ActrConfigError,
+        ActrContractMismatch,
     )
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from actrzmq.errors import ActrConfigError, ActrNotFound, ActrRuntimeError, ActrTimeoutError
+from actrzmq.errors import ActrConfigError, ActrContractMismatch, ActrNotFound, ActrRuntimeError, ActrTimeoutError
 
 
 class Exit(IntEnum):
@@ -28,6 +28,7 @@ _BY_CLASS: tuple[tuple[type[ActrRuntimeError], Exit], ...] = (
     (ActrConfigError, Exit.USAGE),
     (ActrNotFound, Exit.NOT_FOUND),
     (ActrTimeoutError, Exit.DEADLINE),
+    (ActrContractMismatch, Exit.MISMATCH),
     (ActrRuntimeError, Exit.FAILED),
 )
 

@@ -21,6 +21,22 @@ EDITION_DEFAULTS = FeatureSet(
     message_encoding=FeatureSet.LENGTH_PREFIXED,
 )
 
+PROTO3 = FeatureSet(
+    field_presence=FeatureSet.IMPLICIT,
+    enum_type=FeatureSet.OPEN,
+    repeated_field_encoding=FeatureSet.PACKED,
+    utf8_validation=FeatureSet.VERIFY,
+    message_encoding=FeatureSet.LENGTH_PREFIXED,
+)
+
+PROTO2 = FeatureSet(
+    field_presence=FeatureSet.EXPLICIT,
+    enum_type=FeatureSet.CLOSED,
+    repeated_field_encoding=FeatureSet.EXPANDED,
+    utf8_validation=FeatureSet.NONE,
+    message_encoding=FeatureSet.LENGTH_PREFIXED,
+)
+
 Element = FileDescriptorProto | DescriptorProto | FieldDescriptorProto | OneofDescriptorProto | EnumDescriptorProto
 
 _UNPACKABLE = {
@@ -34,6 +50,11 @@ _UNPACKABLE = {
 def is_edition(file: FileDescriptorProto) -> bool:
     """Whether `file` is written in an edition; features of proto2 and proto3 follow from their syntax."""
     return file.syntax == "editions"
+
+
+def features_of(file: FileDescriptorProto) -> FeatureSet:
+    """The features that hold in `file` where nothing else is said; for proto2 and proto3, those that mean the same."""
+    return inherit(EDITION_DEFAULTS if is_edition(file) else PROTO3 if file.syntax == "proto3" else PROTO2, file)
 
 
 def inherit(parent: FeatureSet, element: Element) -> FeatureSet:
