@@ -7,6 +7,7 @@ import pytest
 from actrzmq.cli.exits import CommandError, Exit, exit_code_of, printable
 from actrzmq.errors import (
     ActrConfigError,
+    ActrContractMismatch,
     ActrNotFound,
     ActrPermissionDenied,
     ActrRuntimeError,
@@ -21,6 +22,7 @@ from actrzmq.errors import (
         (ActrConfigError("x"), 2),
         (ActrNotFound("x"), 4),
         (ActrTimeoutError("x"), 5),
+        (ActrContractMismatch("x"), 6),
         (ActrTransportError("x"), 1),
         (ActrPermissionDenied("x"), 1),
         (ActrRuntimeError("x"), 1),

@@ -22,13 +22,18 @@ def compare_fields(old: Field, new: Field, level: Level) -> Breaks:
 
 def _cardinality(old: Field, new: Field, level: Level) -> Breaks:
     was, now = old.cardinality, new.cardinality
-    if was is now:
+    if was is now or ({was, now} <= _SINGULAR and _has_its_own(old) != _has_its_own(new)):
         return
     message = f"field {old.number} was {was} and is {now} now"
     if level is Level.FILE:
         yield Broken("FIELD_SAME_CARDINALITY", old.full_name, message)
     elif not ({was, now} <= _SINGULAR or {was, now} <= _MANY):
         yield Broken("FIELD_WIRE_COMPATIBLE_CARDINALITY", old.full_name, message)
+
+
+def _has_its_own(field: Field) -> bool:
+    """Whether presence follows from what the field is, so that the finding is that it is something else."""
+    return field.kind in ("message", "group") or field.oneof is not None
 
 
 def _default(old: Field, new: Field) -> Breaks:
