@@ -19,6 +19,8 @@ PURPOSES = {
     "Build a project": {
         "init": "Write a new project that runs: server, client and test.",
         "gen": "Generate Python code from .proto files.",
+        "check": "Check that a project is ready, or what its contract breaks.",
+        "fingerprint": "Show what a contract means, in one line.",
         "run": "Run a script of the manifest.",
         "doc": "Write a reference of the contracts as HTML.",
     },

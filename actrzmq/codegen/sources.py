@@ -44,13 +44,18 @@ def read_sources(root: Path, shown: str, leave_out: frozenset[Path] = frozenset(
         check_proto_path(path)
         if path.startswith(_VENDORED):
             continue
-        content = _read(file, where)
-        left -= len(content)
+        source = read_source(file, path, where)
+        left -= len(source.text.encode())
         if left < 0 or len(sources) == MAX_FILES:
             raise ActrConfigError(f"{shown} holds more than {MAX_FILES} .proto files or {MAX_BYTES} bytes")
-        sources[path] = Source(path, where, file, _decode(content, where))
+        sources[path] = source
     check_distinct(sources)
     return sources
+
+
+def read_source(file: Path, path: str, shown: str) -> Source:
+    """The one file `file`. Raises `ActrConfigError` for more than 4 MiB and for text that is not UTF-8."""
+    return Source(path, shown, file, _decode(_read(file, shown), shown))
 
 
 def _walk(root: Path, shown: str, leave_out: frozenset[Path]) -> Iterator[Path]:
@@ -72,10 +77,15 @@ def _raise(error: OSError) -> None:
 
 
 def _read(file: Path, where: str) -> bytes:
+    if not file.exists():
+        raise ActrConfigError(f"{where}: there is no such file")
     if not file.is_file():
         raise ActrConfigError(f"{where} is not a regular file")
-    with file.open("rb") as opened:
-        content = opened.read(MAX_FILE_BYTES + 1)
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ActrConfigError(f"{where} can't be read: {error.strerror}") from None
     if len(content) > MAX_FILE_BYTES:
         raise ActrConfigError(f"{where} has more than {MAX_FILE_BYTES} bytes")
     return content

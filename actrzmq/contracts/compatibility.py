@@ -40,8 +40,14 @@ def compare(
 
 
 def judge(old: Contract, new: Contract, level: Level = Level.WIRE) -> tuple[Verdict, tuple[Finding, ...]]:
-    """What `new` is to those who hold `old`, with what breaks."""
-    if old.fingerprint == new.fingerprint:
+    """What `new` is to those who hold `old`, with what breaks.
+
+    At level WIRE the same fingerprint settles it. At level FILE it does not: the file may have moved.
+    """
+    same = old.fingerprint == new.fingerprint
+    if same and level is Level.WIRE:
         return Verdict.IDENTICAL, ()
     found = compare([file.parsed() for file in old.files], [file.parsed() for file in new.files], level)
-    return (Verdict.BREAKING if found else Verdict.COMPATIBLE), found
+    if found:
+        return Verdict.BREAKING, found
+    return (Verdict.IDENTICAL if same else Verdict.COMPATIBLE), ()
