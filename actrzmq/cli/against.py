@@ -27,7 +27,7 @@ def old_contract(against: str, manifest: Manifest, protos: Path) -> Contract:
         raise CommandError(
             "comparing with what the broker has is not possible yet; name a git revision or a folder", Exit.USAGE
         )
-    if Path(against).is_dir():
+    if against and Path(against).is_dir():
         return _contract_in(Path(os.path.abspath(against)), manifest, protos)
     with TemporaryDirectory(prefix="actr-check-") as folder:
         target = Path(folder).resolve()
