@@ -13,6 +13,7 @@ import pytest
 import actrzmq
 from actrzmq import ActrRuntimeError, errors
 from actrzmq.cli.main import COMMANDS
+from tests.contracts.test_compatibility import CASES, OF_WHOLE_FILES
 from tests.e2e.world import REPOSITORY, World, run_python
 
 README = REPOSITORY / "README.md"
@@ -20,6 +21,7 @@ CHINESE = REPOSITORY / "README.zh-CN.md"
 DOCS = REPOSITORY / "docs"
 QUICKSTART = DOCS / "quickstart.md"
 REFERENCE = DOCS / "reference.md"
+CONTRACTS = DOCS / "contracts.md"
 CONFIGURATION = DOCS / "configuration.md"
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md")])
@@ -168,6 +170,16 @@ def test_the_table_of_errors_has_every_class_with_its_status() -> None:
     shown = re.findall(r"^\| `(\w+)` \| (\w+) \|", table, re.MULTILINE)
     classes = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ActrRuntimeError)]
     assert sorted(shown) == sorted((kind.__name__, kind.default_code.name) for kind in classes)
+
+
+def test_the_table_of_rules_has_each_rule_at_the_levels_where_the_tests_find_it() -> None:
+    found: dict[str, set[str]] = {rule: {"FILE"} for rule in OF_WHOLE_FILES}
+    for _, _, _, forth, back in CASES.values():
+        for key, levels in [*forth.items(), *back.items()]:
+            found.setdefault(key.split()[0], set()).update(levels.split())
+    rows = re.findall(r"^\| `(\w+)` \| (yes)? ?\| (yes)? ?\|", CONTRACTS.read_text(), re.MULTILINE)
+    shown = {rule: {level for level, has in (("FILE", code), ("WIRE", wire)) if has} for rule, code, wire in rows}
+    assert shown == found
 
 
 def test_the_reference_has_every_command_and_no_other() -> None:
