@@ -27,7 +27,7 @@ def schema(**files: str) -> list[FileDescriptorProto]:
         code = protoc.main(
             ["protoc", f"-I{folder}", f"-I{_OWN}", f"--descriptor_set_out={found}", "--include_source_info", *names]
         )
-        assert code == 0, f"protoc refused {files}"
+        assert code == 0, "protoc refused it; its words are on stderr"
         return list(FileDescriptorSet.FromString(found.read_bytes()).file)
 
 

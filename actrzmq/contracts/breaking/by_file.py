@@ -31,6 +31,10 @@ class _Comparison:
         self._old = old
         self._new = new
         self._homes = (_homes(old), _homes(new))
+        self._messages_of = (_by_file(old.messages), _by_file(new.messages))
+        self._enums_of = (_by_file(old.enums), _by_file(new.enums))
+        self._services_of = (_by_file(old.services), _by_file(new.services))
+        self._extensions_of = (_extensions_by_file(old), _extensions_by_file(new))
 
     def file(self, old: File) -> Breaks:
         new = self._new.files.get(old.path)
@@ -47,8 +51,8 @@ class _Comparison:
         yield from self._extensions(old.path)
 
     def _messages(self, path: str) -> Breaks:
-        news = _declared(self._new.messages, path)
-        for name, old in _declared(self._old.messages, path).items():
+        olds, news = (found.get(path, {}) for found in self._messages_of)
+        for name, old in olds.items():
             if old.is_map_entry:  # told as part of the map
                 continue
             new = news.get(name)
@@ -78,16 +82,16 @@ class _Comparison:
         return old == new or (old in homes and homes[old] == new_homes.get(new))
 
     def _enums(self, path: str) -> Breaks:
-        news = _declared(self._new.enums, path)
-        for name, old in _declared(self._old.enums, path).items():
+        olds, news = (found.get(path, {}) for found in self._enums_of)
+        for name, old in olds.items():
             if name in news:
                 yield from compare_enums(old, news[name], FILE)
             else:
                 yield Broken("ENUM_NO_DELETE", old.full_name, f"enum {name} is gone from {path}")
 
     def _services(self, path: str) -> Breaks:
-        news = _declared(self._new.services, path)
-        for name, old in _declared(self._old.services, path).items():
+        olds, news = (found.get(path, {}) for found in self._services_of)
+        for name, old in olds.items():
             if name in news:
                 yield from self._methods(old, news[name])
             else:
@@ -110,11 +114,10 @@ class _Comparison:
                     )
 
     def _extensions(self, path: str) -> Breaks:
-        news = [extension for extension in self._new.extensions if extension.file == path]
-        for old in self._old.extensions:
-            if old.file != path:
-                continue
-            new = next((one for one in news if self._is_same_place(old, one)), None)
+        olds, news = (found.get(path, {}) for found in self._extensions_of)
+        for old in (one for same in olds.values() for one in same):
+            same_number = news.get(old.field.number, [])
+            new = next((one for one in same_number if self._is_same(old.extendee, one.extendee)), None)
             if new is None:
                 yield Broken(
                     "EXTENSION_NO_DELETE",
@@ -125,13 +128,21 @@ class _Comparison:
             yield from compare_fields(old.field, new.field, FILE)
             yield from self._type(old.field, new.field)
 
-    def _is_same_place(self, old: Extension, new: Extension) -> bool:
-        return old.field.number == new.field.number and self._is_same(old.extendee, new.extendee)
+
+def _by_file(elements: Mapping[str, Declared]) -> dict[str, dict[str, Declared]]:
+    """What each file declares, by name without the package."""
+    found: dict[str, dict[str, Declared]] = {}
+    for element in elements.values():
+        found.setdefault(element.file, {})[element.local_name] = element
+    return found
 
 
-def _declared(elements: Mapping[str, Declared], path: str) -> dict[str, Declared]:
-    """What `path` declares, by name without the package."""
-    return {element.local_name: element for _, element in sorted(elements.items()) if element.file == path}
+def _extensions_by_file(schema: Schema) -> dict[str, dict[int, list[Extension]]]:
+    """The extensions in each file, by number."""
+    found: dict[str, dict[int, list[Extension]]] = {}
+    for extension in schema.extensions:
+        found.setdefault(extension.file, {}).setdefault(extension.field.number, []).append(extension)
+    return found
 
 
 def _homes(schema: Schema) -> dict[str, tuple[str, str]]:

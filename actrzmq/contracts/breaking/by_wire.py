@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from msgspec import Struct
+
 from actrzmq.contracts.breaking.fields import compare_fields
 from actrzmq.contracts.breaking.finding import Finding, Level
-from actrzmq.contracts.breaking.pairs import Pair, Pairs, Place
+from actrzmq.contracts.breaking.pairs import MAX_RENAMED, Pair, Pairs, Place
 from actrzmq.contracts.breaking.schema import Enum, Extension, Message, Schema
 from actrzmq.contracts.breaking.services import compare_methods
 
@@ -68,9 +70,12 @@ class _Comparison:
 
     def extensions(self) -> Iterator[Finding]:
         """What breaks in fields that were added to messages from outside."""
+        news: dict[int, list[Extension]] = {}
+        for one in self._new.extensions:
+            news.setdefault(one.field.number, []).append(one)
         for old in self._old.extensions:
             extendees = self._pairs.counterparts(old.extendee) | {old.extendee}
-            new = next((one for one in self._new.extensions if _is_there(old, one, extendees)), None)
+            new = next((one for one in news.get(old.field.number, []) if one.extendee in extendees), None)
             if new is None:
                 yield Finding(
                     "EXTENSION_NO_DELETE",
@@ -88,25 +93,32 @@ class _Comparison:
 
     def lost(self) -> Iterator[Finding]:
         """Types that nothing refers to, and that are not there any more, under whatever name."""
-        kinds: tuple[tuple[str, Mapping[str, Message | Enum], Mapping[str, Message | Enum]], ...] = (
-            ("MESSAGE_NO_DELETE", *_without_entries(self._old, self._new)),
-            ("ENUM_NO_DELETE", self._old.enums, self._new.enums),
-        )
+        old, new = self._old, self._new
+        gone = [
+            *self._gone("MESSAGE_NO_DELETE", _without_entries(old), _without_entries(new)),
+            *self._gone("ENUM_NO_DELETE", old.enums, new.enums),
+        ]
+        # The likely ones first: where a package got another name, there are as many as messages.
+        for guess in (_Gone.from_namesakes, _Gone.from_all):
+            pairs = {one: guess(one, MAX_RENAMED // len(gone)) for one in gone}
+            for pair in (pair for guessed in pairs.values() for pair in guessed):
+                self._pairs.add(pair)
+            reasons = self._pairs.reasons()
+            gone = [one for one in gone if all(pair in reasons for pair in pairs[one])]
+        for one in gone:
+            message = "it is gone, and nothing that is new does the same on the wire"
+            yield Finding(one.rule, one.old.file, one.old.full_name, message)
+
+    def _gone(self, rule: str, olds: Mapping[str, Message | Enum], news: Mapping[str, Message | Enum]) -> list[_Gone]:
+        fresh = sorted(news.keys() - olds.keys())
+        by_last: dict[str, list[str]] = {}
+        for name in fresh:
+            by_last.setdefault(_last(name), []).append(name)
         used = self._pairs.olds()
-        guesses = [
-            (rule, olds[name], [Pair(name, other) for other in sorted(news.keys() - olds.keys())])
-            for rule, olds, news in kinds
+        return [
+            _Gone(rule, olds[name], by_last.get(_last(name), []), fresh)
             for name in sorted(olds.keys() - news.keys() - used)
         ]
-        for _, _, pairs in guesses:
-            for pair in pairs:
-                self._pairs.add(pair)
-        reasons = self._pairs.reasons()
-        for rule, old, pairs in guesses:
-            if all(pair in reasons for pair in pairs):
-                yield Finding(
-                    rule, old.file, old.full_name, "it is gone, and nothing that is new does the same on the wire"
-                )
 
     def broken(self) -> Iterator[Finding]:
         """What breaks in types, and where those with another name are used."""
@@ -120,14 +132,27 @@ class _Comparison:
                 yield place.broken(reasons[place.pair]).within(file)
 
 
-def _is_there(old: Extension, new: Extension, extendees: set[str]) -> bool:
-    return old.field.number == new.field.number and new.extendee in extendees
+class _Gone(Struct, frozen=True, eq=False):
+    """A type that is not there under its name, and the new ones that it may be now."""
+
+    rule: str
+    old: Message | Enum
+    namesakes: list[str]
+    """Those whose last name is the same."""
+    fresh: list[str]
+    """All."""
+
+    def from_namesakes(self, most: int) -> list[Pair]:
+        return [Pair(self.old.full_name, name) for name in self.namesakes[:most]]
+
+    def from_all(self, most: int) -> list[Pair]:
+        return [Pair(self.old.full_name, name) for name in self.fresh[:most]]
 
 
-def _without_entries(old: Schema, new: Schema) -> tuple[dict[str, Message], dict[str, Message]]:
-    """The messages of both that are not the entries of a map."""
-    olds, news = (
-        {name: message for name, message in schema.messages.items() if not message.is_map_entry}
-        for schema in (old, new)
-    )
-    return olds, news
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _without_entries(schema: Schema) -> dict[str, Message]:
+    """The messages that are not the entries of a map."""
+    return {name: message for name, message in schema.messages.items() if not message.is_map_entry}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
 
 from actrzmq.contracts.breaking.fields import compare_fields
 from actrzmq.contracts.breaking.finding import Breaks, Broken, Level
 from actrzmq.contracts.breaking.reserved import compare_ranges, compare_reserved
-from actrzmq.contracts.breaking.schema import Cardinality, Field, Message
+from actrzmq.contracts.breaking.schema import Cardinality, Message
 
 
 def compare_messages(old: Message, new: Message, level: Level) -> Breaks:
@@ -69,27 +69,29 @@ def _oneofs(old: Message, new: Message, level: Level) -> Breaks:
         for oneof in old.oneofs:
             if oneof not in new.oneofs:
                 yield Broken("ONEOF_NO_DELETE", f"{old.full_name}.{oneof}", f"oneof {oneof} is gone")
-    both = old.fields.keys() & new.fields.keys()
-    for number in sorted(both):
-        was, now = old.fields[number], new.fields[number]
-        same = was.oneof == now.oneof if level is Level.FILE else (was.oneof is None) == (now.oneof is None)
-        if not same or _beside(old.fields, was) & both != _beside(new.fields, now) & both:
-            yield Broken(
-                "FIELD_SAME_ONEOF",
-                was.full_name,
-                f"field {number} was {_place(old.fields, was)} and is {_place(new.fields, now)} now",
+    mixed = _mixed(old, new)
+    for number in sorted(old.fields.keys() & new.fields.keys()):
+        was, now = old.fields[number].oneof, new.fields[number].oneof
+        same = was == now if level is Level.FILE else (was is None) == (now is None)
+        if not same or (was, now) in mixed:
+            sentence = (
+                f"the oneof {was} of field {number} has other members now"
+                if was == now
+                else f"field {number} was {_place(was)} and is {_place(now)} now"
             )
+            yield Broken("FIELD_SAME_ONEOF", old.fields[number].full_name, sentence)
 
 
-def _beside(fields: Mapping[int, Field], field: Field) -> set[int]:
-    """The numbers that exclude one another with that of `field`."""
-    if field.oneof is None:
-        return set()
-    return {number for number, other in fields.items() if other.oneof == field.oneof}
+def _mixed(old: Message, new: Message) -> set[tuple[str | None, str | None]]:
+    """The pairs of old and new oneofs whose members no longer exclude the same others. New members don't count."""
+    moves = {(old.fields[number].oneof, new.fields[number].oneof) for number in old.fields.keys() & new.fields.keys()}
+    after, before = Counter(was for was, _ in moves), Counter(now for _, now in moves)
+    return {
+        (was, now)
+        for was, now in moves
+        if (was is not None and after[was] > 1) or (now is not None and before[now] > 1)
+    }
 
 
-def _place(fields: Mapping[int, Field], field: Field) -> str:
-    if field.oneof is None:
-        return "in no oneof"
-    numbers = ", ".join(map(str, sorted(_beside(fields, field))))
-    return f"in the oneof {field.oneof} ({numbers})"
+def _place(oneof: str | None) -> str:
+    return "in no oneof" if oneof is None else f"in the oneof {oneof}"

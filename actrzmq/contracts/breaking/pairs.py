@@ -16,8 +16,8 @@ from actrzmq.contracts.breaking.messages import compare_messages
 from actrzmq.contracts.breaking.schema import Field, Message, Schema
 from actrzmq.contracts.breaking.types import are_alike, part_pairs, type_text
 
-# Two contracts with n types each could name n² pairs.
-MAX_RENAMED = 20_000
+# Two contracts with n types each could name n² pairs. What is counted are their fields, and the pairs themselves.
+MAX_RENAMED = 50_000
 
 
 class Pair(Struct, frozen=True):
@@ -50,6 +50,7 @@ class Pairs:
         self._schemas = (old, new)
         self._broken: dict[Pair, list[Broken]] = {}
         self._places: dict[Pair, list[Place]] = {}
+        self._counterparts: dict[str, set[str]] = {}
         self._renamed = 0
 
     def add(self, pair: Pair) -> None:
@@ -58,16 +59,17 @@ class Pairs:
         while todo:
             pair = todo.pop()
             if pair not in self._broken:
+                self._counterparts.setdefault(pair.old, set()).add(pair.new)
                 self._broken[pair], self._places[pair] = self._compare(pair)
                 todo += [place.pair for place in self._places[pair]]
 
     def counterparts(self, old: str) -> set[str]:
         """What stands where `old` stood."""
-        return {pair.new for pair in self._broken if pair.old == old}
+        return self._counterparts.get(old, set())
 
     def olds(self) -> set[str]:
         """The old types that something stands for."""
-        return {pair.old for pair in self._broken}
+        return set(self._counterparts)
 
     def kept(self) -> dict[str, list[Broken]]:
         """What breaks in each type that has kept its name, by that name."""
@@ -121,9 +123,9 @@ class Pairs:
     def _compare(self, pair: Pair) -> tuple[list[Broken], list[Place]]:
         olds, news = self._schemas
         if pair.is_renamed:
-            self._renamed += 1
+            self._renamed += 1 + self._size(pair)
             if self._renamed > MAX_RENAMED:
-                return [Broken("", pair.old, f"more than {MAX_RENAMED} types were renamed")], []
+                return [Broken("", pair.old, "too many types were renamed to follow them all")], []
         if pair.old in olds.messages and pair.new in news.messages:
             return self._compare_messages(olds.messages[pair.old], news.messages[pair.new])
         if pair.old in olds.enums and pair.new in news.enums:
@@ -131,6 +133,15 @@ class Pairs:
         if pair.is_renamed:
             return [Broken("", pair.old, f"nothing is known of what {pair.old} and {pair.new} hold")], []
         return [], []  # one of protobuf's own
+
+    def _size(self, pair: Pair) -> int:
+        olds, news = self._schemas
+        sides = ((olds, pair.old), (news, pair.new))
+        return sum(
+            len(side.messages[name].fields) if name in side.messages else len(side.enums[name].values)
+            for side, name in sides
+            if name in side.messages or name in side.enums
+        )
 
     def _compare_messages(self, old: Message, new: Message) -> tuple[list[Broken], list[Place]]:
         broken = list(compare_messages(old, new, Level.WIRE))

@@ -78,15 +78,15 @@ class _File:
             self._enums_in(nested, f"{scope}{message.name}.", features)
 
     def _enum(self, enum: EnumDescriptorProto, scope: str, parent: FeatureSet) -> None:
-        values: dict[int, tuple[str, ...]] = {}
+        values: dict[int, list[str]] = {}
         for value in enum.value:
-            values[value.number] = (*values.get(value.number, ()), value.name)
+            values.setdefault(value.number, []).append(value.name)
         local = scope + enum.name
         self._schema.enums[self._full(local)] = Enum(
             full_name=self._full(local),
             local_name=local,
             file=self._file.name,
-            values=values,
+            values={number: tuple(names) for number, names in values.items()},
             is_closed=edition.inherit(parent, enum).enum_type == FeatureSet.CLOSED,
             reserved_ranges=tuple(sorted((taken.start, taken.end) for taken in enum.reserved_range)),
             reserved_names=frozenset(enum.reserved_name),

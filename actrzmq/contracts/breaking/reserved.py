@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from actrzmq.contracts.breaking.finding import Breaks, Broken, Level
 from actrzmq.contracts.breaking.schema import Enum, Message
 
@@ -17,15 +19,21 @@ def compare_reserved(rule: str, old: Message | Enum, new: Message | Enum, level:
 
 
 def compare_ranges(rule: str, element: str, what: str, old: Ranges, new: Ranges) -> Breaks:
-    """The ranges of `old`, first and last number, that `new` does not cover."""
+    """The ranges of `old`, first and last number, that `new` does not cover. Both are sorted."""
+    merged = _merged(new)
     for first, last in old:
-        if not _covers(new, first, last):
+        at = bisect_right(merged, first, key=lambda taken: taken[0]) - 1
+        if at < 0 or merged[at][1] < last:
             numbers = str(first) if first == last else f"{first} to {last}"
             yield Broken(rule, element, f"{numbers} was {what} and is not now, or not all of it")
 
 
-def _covers(ranges: Ranges, first: int, last: int) -> bool:
-    for start, end in ranges:  # sorted
-        if start <= first <= end:
-            first = end + 1
-    return first > last
+def _merged(ranges: Ranges) -> list[tuple[int, int]]:
+    """The same numbers, with no two ranges that touch."""
+    merged: list[tuple[int, int]] = []
+    for first, last in ranges:
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return merged

@@ -31,7 +31,7 @@ def parts(field: Field, schema: Schema) -> tuple[Field, ...]:
 def part_pairs(old: Field, new: Field, schemas: tuple[Schema, Schema]) -> Iterator[tuple[Field, Field]]:
     """What has to have the same type in both: the fields, or key and value where both are maps."""
     if old.cardinality is new.cardinality is Cardinality.MAP:
-        yield from zip(parts(old, schemas[0]), parts(new, schemas[1]), strict=True)
+        yield from zip(parts(old, schemas[0]), parts(new, schemas[1]), strict=False)
     else:
         yield old, new
 
