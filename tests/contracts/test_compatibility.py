@@ -390,8 +390,26 @@ CASES: dict[str, Case] = {
         "proto2",
         "message A { oneof o { int32 a = 1; int32 b = 2; } oneof q { int32 c = 3; } }",
         "message A { oneof o { int32 a = 1; } oneof q { int32 b = 2; int32 c = 3; } }",
-        {f"FIELD_SAME_ONEOF p.A.{name}": BOTH for name in "abc"},
-        {f"FIELD_SAME_ONEOF p.A.{name}": BOTH for name in "abc"},
+        {"FIELD_SAME_ONEOF p.A.b": BOTH},
+        {"FIELD_SAME_ONEOF p.A.b": BOTH},
+    ),
+    "two oneofs that became one, with another name": (
+        "proto2",
+        "message A { oneof o { int32 a = 1; int32 b = 2; } oneof q { int32 c = 3; } }",
+        "message A { oneof r { int32 a = 1; int32 b = 2; int32 c = 3; } }",
+        {
+            "ONEOF_NO_DELETE p.A.o": FILE,
+            "ONEOF_NO_DELETE p.A.q": FILE,
+            "FIELD_SAME_ONEOF p.A.a": FILE,
+            "FIELD_SAME_ONEOF p.A.b": FILE,
+            "FIELD_SAME_ONEOF p.A.c": BOTH,
+        },
+        {
+            "ONEOF_NO_DELETE p.A.r": FILE,
+            "FIELD_SAME_ONEOF p.A.a": FILE,
+            "FIELD_SAME_ONEOF p.A.b": FILE,
+            "FIELD_SAME_ONEOF p.A.c": BOTH,
+        },
     ),
     "a oneof with another name": (
         "proto2",

@@ -69,28 +69,26 @@ def _oneofs(old: Message, new: Message, level: Level) -> Breaks:
         for oneof in old.oneofs:
             if oneof not in new.oneofs:
                 yield Broken("ONEOF_NO_DELETE", f"{old.full_name}.{oneof}", f"oneof {oneof} is gone")
-    mixed = _mixed(old, new)
+    kept = _kept(old, new)
     for number in sorted(old.fields.keys() & new.fields.keys()):
         was, now = old.fields[number].oneof, new.fields[number].oneof
-        same = was == now if level is Level.FILE else (was is None) == (now is None)
-        if not same or (was, now) in mixed:
-            sentence = (
-                f"the oneof {was} of field {number} has other members now"
-                if was == now
-                else f"field {number} was {_place(was)} and is {_place(now)} now"
-            )
-            yield Broken("FIELD_SAME_ONEOF", old.fields[number].full_name, sentence)
+        by_name = level is Level.FILE or was is None or now is None
+        if was != now if by_name else (was, now) not in kept:
+            message = f"field {number} was {_place(was)} and is {_place(now)} now"
+            yield Broken("FIELD_SAME_ONEOF", old.fields[number].full_name, message)
 
 
-def _mixed(old: Message, new: Message) -> set[tuple[str | None, str | None]]:
-    """The pairs of old and new oneofs whose members no longer exclude the same others. New members don't count."""
-    moves = {(old.fields[number].oneof, new.fields[number].oneof) for number in old.fields.keys() & new.fields.keys()}
-    after, before = Counter(was for was, _ in moves), Counter(now for _, now in moves)
-    return {
-        (was, now)
-        for was, now in moves
-        if (was is not None and after[was] > 1) or (now is not None and before[now] > 1)
-    }
+def _kept(old: Message, new: Message) -> set[tuple[str | None, str | None]]:
+    """What each oneof became: the one of the same name if they share members, else the one with most of them."""
+    both = old.fields.keys() & new.fields.keys()
+    shared = Counter((old.fields[number].oneof, new.fields[number].oneof) for number in both)
+    kept, olds, news = set(), set(), set()
+    for (was, now), _ in sorted(shared.items(), key=lambda item: (item[0][0] != item[0][1], -item[1], str(item[0]))):
+        if None not in (was, now) and was not in olds and now not in news:
+            kept.add((was, now))
+            olds.add(was)
+            news.add(now)
+    return kept
 
 
 def _place(oneof: str | None) -> str:
