@@ -59,12 +59,11 @@ def test_imports_of_a_file_begin_where_those_of_its_project_do(project: Folder) 
 
 
 def test_imports_of_a_loose_file_are_found_beside_it_and_nothing_else_is_read(project: Folder) -> None:
-    project.write(
-        "a.proto", 'syntax = "proto3";\nimport public "b.proto"; // import "gone.proto"\nmessage A { B b = 1; }'
-    )
-    project.write(
-        "b.proto", 'syntax = "proto3"; import "google/protobuf/any.proto"; message B { google.protobuf.Any a = 1; }'
-    )
+    head = 'syntax = "proto3";\n'
+    imports = "import 'google/protobuf/any.proto'; import 'c.proto';"
+    project.write("a.proto", head + 'import public "b.proto"; // import "gone.proto"\nmessage A { B b = 1; }')
+    project.write("b.proto", head + imports + "message B { google.protobuf.Any a = 1; }")
+    project.write("c.proto", head)
     project.write("broken.proto", "this is none")
     ran = project.actr("fingerprint", "a.proto")
     assert ran.code == 0, ran.err
