@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from actrzmq.cli.exits import CommandError, Exit
+from actrzmq.cli.online import published_contract
 from actrzmq.cli.revision import copy_revision
 from actrzmq.codegen.exports import local_contract, local_root
 from actrzmq.contracts.bundle import Contract, contract_of
@@ -24,9 +24,7 @@ def old_contract(against: str, manifest: Manifest, protos: Path) -> Contract:
     neither, or can't be read.
     """
     if against == BROKER:
-        raise CommandError(
-            "comparing with what the broker has is not possible yet; name a git revision or a folder", Exit.USAGE
-        )
+        return published_contract(manifest)
     if against and Path(against).is_dir():
         return _contract_in(Path(os.path.abspath(against)), manifest, protos)
     with TemporaryDirectory(prefix="actr-check-") as folder:

@@ -78,7 +78,9 @@ def examine(manifest_path: Path, protos: Path | None, output: Path | None, *, of
             checks.append(_files(alias, locked, folder))
     checks += _generated(manifest, folder, manifest.directory / "generated" if output is None else output)
     if not offline:
-        checks += _online(manifest, lock)
+        from actrzmq.cli.online import look_around  # it makes checks, too
+
+        checks += look_around(manifest, lock, folder)
     return checks
 
 
@@ -172,10 +174,6 @@ def _generated(manifest: Manifest, protos: Path, output: Path) -> Iterator[Check
     stale = [*sorted(changes.write), *changes.remove]
     more = f" and {len(stale) - 1} more" if len(stale) > 1 else ""
     yield failed("generated code", f"{shown(stale[0])}{more} would change", GEN, Exit.FAILED)
-
-
-def _online(manifest: Manifest, lock: Lock | None) -> Iterator[Check]:
-    yield warned("broker", f"{manifest.broker_url} was not looked at", "start the project to see")
 
 
 def _count(number: int, noun: str) -> str:
