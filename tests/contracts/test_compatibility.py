@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
+from actrzmq.contracts.breaking import pairs
 from actrzmq.contracts.bundle import Contract, contract_file, contract_of
 from actrzmq.contracts.compatibility import Level, Verdict, compare, judge
 from tests.contracts.schemas import of, schema
@@ -689,6 +690,22 @@ def test_types_that_change_their_names_in_a_circle_are_followed_to_an_end() -> N
     assert [finding.element for finding in compare(old, worse, Level.WIRE) if "TYPE" in finding.rule] == [
         "p.User.first"
     ]
+
+
+def test_more_renamed_types_than_can_be_followed_are_a_finding_and_no_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = of("proto3", "message A { A next = 1; } message User { A first = 1; }")
+    new = of("proto3", "message B { C next = 1; } message C { B next = 1; } message User { B first = 1; }")
+    assert compare(old, new, Level.WIRE) == ()
+    monkeypatch.setattr(pairs, "MAX_RENAMED", 3)
+    (finding,) = compare(old, new, Level.WIRE)
+    assert (finding.rule, finding.element) == ("FIELD_WIRE_COMPATIBLE_TYPE", "p.User.first")
+    assert "too many types were renamed to follow them all" in finding.message
+
+
+def test_many_messages_in_another_package_are_found_by_their_last_names() -> None:
+    body = " ".join(f"message M{number} {{ int32 a{number} = {number}; }}" for number in range(1, 400))
+    one, other = (schema(a=f'syntax = "proto3"; package {package}; {body}') for package in "pq")
+    assert found(one, other) == {"FILE_SAME_PACKAGE a.proto": FILE}
 
 
 def test_a_finding_names_file_rule_element_and_what_was_and_is() -> None:

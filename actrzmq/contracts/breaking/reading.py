@@ -175,8 +175,6 @@ class _Fields:
         if field.HasField("oneof_index"):
             around = edition.inherit(around, self._message.oneof_decl[field.oneof_index])
         features = edition.inherit(around, field)
-        if field.type == FieldDescriptorProto.TYPE_GROUP:
-            features.message_encoding = FeatureSet.DELIMITED
         # A map's entries always travel behind their length, and are always written in full.
         if field.type_name in self._entries or self._message.options.map_entry:
             features.message_encoding = FeatureSet.LENGTH_PREFIXED
