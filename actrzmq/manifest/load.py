@@ -128,6 +128,14 @@ def _export(root: Table, where: Key, directory: Path, name: str) -> Path:
     return path
 
 
+def read_dependency(file: Path, alias: str, declared: Mapping[str, object], realm: int) -> Dependency:
+    """The dependency `alias` as the manifest `file` would declare it; `realm` is the project's own.
+
+    Raises `ActrConfigError` as `load_manifest` does.
+    """
+    return _dependencies(Table(file, Key("dependencies"), {alias: declared}), realm)[alias]
+
+
 def _dependencies(table: Table, realm: int) -> dict[str, Dependency]:
     return {alias: _dependency(table, values.check_alias(table, alias), realm) for alias in table}
 

@@ -39,12 +39,7 @@ _FINGERPRINT = "and 64 lower-case hexadecimal digits"
 def service_name(table: Table, key: str) -> str:
     """The published name of a service: printable, without white space or slashes."""
     name = table.text(key, expected="a name, as in my-service")
-    if (
-        not name
-        or len(name.encode()) > MAX_NAME_BYTES
-        or not name.isprintable()
-        or any(char.isspace() or char in "/\\" for char in name)
-    ):
+    if not is_service_name(name):
         raise table.wrong(key, f"a name of 1 to {MAX_NAME_BYTES} bytes without white space, '/' and '\\'")
     return name
 
@@ -65,6 +60,15 @@ def tags(table: Table, key: str) -> tuple[str, ...]:
         expected = f"at most {MAX_TAGS} tags of at most {MAX_NAME} characters"
         raise table.wrong(key, expected, f"{len(words)}, the longest of {longest}")
     return words
+
+
+def is_service_name(text: str) -> bool:
+    """Whether `text` may be the published name of a service."""
+    return (
+        0 < len(text.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
+        and text.isprintable()
+        and not any(char.isspace() or char in "/\\" for char in text)
+    )
 
 
 def is_alias(text: str) -> bool:
