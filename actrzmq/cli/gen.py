@@ -36,8 +36,10 @@ def gen(protos: Path | None, output: Path | None, language: str, check: bool, ma
     """
     from actrzmq.codegen.generate import Inputs, generate
     from actrzmq.codegen.writer import apply
+    from actrzmq.install.transaction import heal
     from actrzmq.manifest.load import load_manifest
 
+    heal(manifest_path.absolute().parent)
     manifest = load_manifest(manifest_path)
     # What is not said on the command line lies beside the manifest.
     inputs = Inputs(

@@ -24,6 +24,11 @@ PURPOSES = {
         "run": "Run a script of the manifest.",
         "doc": "Write a reference of the contracts as HTML.",
     },
+    "Contracts of others": {
+        "install": "Fetch and lock the contracts of dependencies.",
+        "remove": "Remove a dependency.",
+        "outdated": "Compare the locked contracts with the newest ones.",
+    },
     "Look around": {
         "ps": "Show the nodes that are registered.",
         "discovery": "Show actor types and their instances.",

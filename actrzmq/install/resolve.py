@@ -102,7 +102,7 @@ def decide(
 def without(lock: Lock | None, alias: str, now: str) -> Plan:
     """What has to change so that `alias` is no longer installed, and nothing else."""
     if lock is None or alias not in lock.dependencies:
-        return Plan(())
+        return Plan((Change(alias, Kind.REMOVED),))
     entries = {name: entry for name, entry in lock.dependencies.items() if name != alias}
     return Plan(
         (Change(alias, Kind.REMOVED, lock.dependencies[alias].fingerprint),),

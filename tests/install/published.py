@@ -74,7 +74,7 @@ class Versions:
 
     def ask(self, manifest: Manifest, questions: Sequence[Question]) -> Sequence[Answer]:
         """As commands ask a broker."""
-        return run(ask(self, questions))
+        return run_to_end(ask(self, questions))
 
 
 class NoBroker:
@@ -93,7 +93,7 @@ class LyingVersions(Versions):
         return self.versions[0]
 
 
-def run(coroutine: object) -> tuple[Answer, ...]:
+def run_to_end(coroutine: object) -> tuple[Answer, ...]:
     """The result of a coroutine that waits for nothing."""
     try:
         coroutine.send(None)  # type: ignore[attr-defined]
