@@ -19,7 +19,12 @@ Command = Callable[..., Any]
 
 _OPTIONS = (
     click.option(
-        "--timeout", type=seconds, default=WAIT_S, show_default=True, help="How many seconds to wait for the broker."
+        "--timeout",
+        type=seconds,
+        default=WAIT_S,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for the broker.",
     ),
     click.option("--broker", "url", metavar="URL", help="[default: $ACTRZMQ_BROKER, or the manifest's]"),
 )

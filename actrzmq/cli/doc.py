@@ -42,8 +42,10 @@ def doc(protos: Path | None, output: Path | None, manifest_path: Path, opens: bo
       actr doc --output public --open
     """
     from actrzmq.cli.reference import render
+    from actrzmq.install.transaction import heal
     from actrzmq.manifest.load import load_manifest
 
+    heal(manifest_path.absolute().parent)
     manifest = load_manifest(manifest_path)
     text = render(manifest.name, list(_parts(manifest, protos or manifest.directory / "protos")))
     page = (output or manifest.directory / "doc") / PAGE

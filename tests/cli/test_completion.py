@@ -38,7 +38,7 @@ def test_commands_and_options_are_completed(tmp_path: Path) -> None:
         )
         return found.stdout.split()
 
-    assert completed("actr in") == ["plain,init"]
+    assert completed("actr in") == ["plain,init", "plain,install"]
     assert completed("actr init --te") == ["plain,--template"]
     assert completed("actr init --template st") == ["plain,stream"]
 
