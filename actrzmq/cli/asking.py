@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from actrzmq.cli.exits import CommandError, Exit
 from actrzmq.cli.visiting import WAIT_S, seconds
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def ask_broker(url: str | None, timeout: float) -> Ask:
 
 def _visit(url: str, realm: int, questions: Sequence[Question], timeout: float) -> Sequence[Answer]:
     from actrzmq.cli.visiting import run_visit
+    from actrzmq.errors import ActrTransportError
     from actrzmq.install.questions import ask
 
     answers: list[Answer] = []
@@ -68,5 +70,8 @@ def _visit(url: str, realm: int, questions: Sequence[Question], timeout: float) 
     async def main(visitor: Visitor) -> None:
         answers.extend(await ask(visitor, questions))
 
-    run_visit(main, url, realm, timeout)
+    try:
+        run_visit(main, url, realm, timeout)
+    except ActrTransportError as error:
+        raise CommandError(f"the broker at {url} went away: {error.message}", Exit.NO_BROKER) from None
     return answers

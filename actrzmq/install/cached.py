@@ -10,7 +10,7 @@ from stat import S_ISLNK, S_ISREG
 from msgspec import Struct
 
 from actrzmq.codegen.sources import MAX_BYTES, MAX_FILE_BYTES, MAX_FILES
-from actrzmq.contracts.fingerprint import FileFingerprint, file_fingerprint
+from actrzmq.contracts.fingerprint import FileFingerprint, file_fingerprint, service_fingerprint
 from actrzmq.contracts.wellknown import COMES_WITH_PROTOC
 from actrzmq.errors import ActrConfigError
 from actrzmq.install.verify import Descriptors, compile_texts
@@ -34,7 +34,11 @@ class Cached(Struct, frozen=True):
 
     def is_intact(self, locked: LockedDependency) -> bool:
         """Are these the files that were locked, by what they mean, and no others?"""
-        return self.fingerprints == {file.path.partition("/")[2]: file.fingerprint for file in locked.files}
+        # A lock file that was merged by hand may list the files of one contract under the fingerprint of another.
+        listed = ((file.path, FileFingerprint(file.fingerprint)) for file in locked.files)
+        return service_fingerprint(listed) == locked.fingerprint and self.fingerprints == {
+            file.path.partition("/")[2]: file.fingerprint for file in locked.files
+        }
 
 
 def read_cached(project: Path, alias: str, locked: LockedDependency | None) -> Cached:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -116,11 +117,15 @@ def _read(manifest_path: Path, wish: Wish) -> Project:
                 raise _unknown(alias, dependencies, manifest.path)
     _check_aliases(dependencies, manifest.path)
     lock = load_lock(manifest.lock_path) if _is_there(manifest.lock_path) else None
-    cached = {
-        alias: read_cached(manifest.directory, alias, locked_for(dependency, lock))
-        for alias, dependency in dependencies.items()
-    }
-    return Project(manifest, dependencies, lock, cached, edit)
+    return Project(manifest, dependencies, lock, _read_all(manifest.directory, dependencies, lock), edit)
+
+
+def _read_all(directory: Path, dependencies: Mapping[str, Dependency], lock: Lock | None) -> dict[str, Cached]:
+    def read(dependency: Dependency) -> Cached:
+        return read_cached(directory, dependency.alias, locked_for(dependency, lock))
+
+    with ThreadPoolExecutor() as pool:  # each waits for a protoc of its own
+        return dict(zip(dependencies, pool.map(read, dependencies.values()), strict=True))
 
 
 def _is_there(path: Path) -> bool:

@@ -128,7 +128,8 @@ def _accepted(question: Question, answer: Answer, lock: Lock | None, cached: Cac
     assert published.contract is not None, "only verified answers come here"
     kept = old is not None and question.fingerprint == old.fingerprint
     if kept and old is not None and _files(dependency.alias, published.contract) != tuple(sorted(old.files, key=_path)):
-        # A service's fingerprint goes by the names of its files, not by the folders that they are in.
+        # A service's fingerprint goes by the names of its files, not by the folders that they are in; or the lock file
+        # was merged by hand.
         raise _mismatch(dependency, old.fingerprint, published, old, cached, _accept(dependency))
     return published, published.contract
 
@@ -162,7 +163,7 @@ def _mismatch(
     assert newest.contract is not None, "only verified answers come here"
     alias = dependency.alias
     if newest.fingerprint == fingerprint:
-        lines = [f"{alias}: the files of contract {short(fingerprint)} have moved"]
+        lines = [f"{alias}: contract {short(fingerprint)} is published with other files than the lock lists"]
     else:
         by = target(dependency)
         lines = [f"{alias}: the broker has no contract {short(fingerprint)}; {by} has {short(newest.fingerprint)}"]

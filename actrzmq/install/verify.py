@@ -17,9 +17,7 @@ from actrzmq.errors import ActrConfigError
 from actrzmq.manifest.lock import is_safe_path
 from actrzmq.manifest.model import Dependency
 from actrzmq.manifest.values import is_service_name
-
-MAX_TEXT = 4096
-MAX_TAGS = 64
+from actrzmq.wire.messages import MAX_TAGS, MAX_TEXT
 
 Descriptors = dict[str, FileDescriptorProto]
 
@@ -48,8 +46,10 @@ def _check_facts(published: Published, dependency: Dependency, fingerprint: str)
         if expected is not None and found != expected:
             raise ActrConfigError(f"{what} is {found}, where {expected} was asked for")
     texts = (published.description, published.published_at, *published.tags)
-    if len(published.tags) > MAX_TAGS or any(len(text.encode()) > MAX_TEXT for text in texts):
-        raise ActrConfigError(f"its description or tags are larger than {MAX_TEXT} bytes or {MAX_TAGS} tags")
+    if len(published.tags) > MAX_TAGS or any(len(text) > MAX_TEXT for text in texts):
+        raise ActrConfigError(f"its description or tags are larger than {MAX_TEXT} characters or {MAX_TAGS} tags")
+    for text in texts:
+        text.encode()  # no lone surrogates
     if not is_service_name(published.name):
         raise ActrConfigError(f"{published.name[:80]!r} can't be the name of a service")
     if published.published_at and not _is_time(published.published_at):

@@ -168,7 +168,7 @@ LIES = {
     "a file that is a folder": (lie(at("a.proto"), at("A.proto/b.proto")), "lies in a folder that is a file as well"),
     "a file of protobuf's own": (lie(at("google/protobuf/any.proto")), "protobuf's own"),
     "a time that is none": (replace(GOOD, published_at="soon"), "'soon' is no time"),
-    "a description without end": (replace(GOOD, description="x" * 5000), "larger than 4096 bytes"),
+    "a description without end": (replace(GOOD, description="x" * 5000), "larger than 4096 characters"),
     "tags without end": (replace(GOOD, tags=("x",) * 65), "64 tags"),
     "a description that is no text": (replace(GOOD, description="\udcff"), "surrogates not allowed"),
 }

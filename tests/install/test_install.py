@@ -153,11 +153,22 @@ def test_files_that_moved_under_the_same_fingerprint_are_a_mismatch(manifest: Pa
     only_lock(manifest)
     moved = published(contract(api__stream_server=STREAM_SERVER))
     assert moved.fingerprint == GOLDEN
-    with pytest.raises(ActrContractMismatch, match="the files of contract 8cd6382d3747 have moved"):
+    with pytest.raises(ActrContractMismatch, match="contract 8cd6382d3747 is published with other files"):
         go(manifest, Versions(moved), LATER)
     go(manifest, Versions(moved), LATER, update=ALL)
     assert (manifest.parent / "protos/remote" / ALIAS / "api/stream_server.proto").exists()
     assert not (manifest.parent / REMOTE).exists()
+
+
+def test_a_lock_that_was_merged_by_hand_is_noticed(manifest: Path) -> None:
+    go(manifest, Versions(OLD))
+    lock = manifest.parent / "Actr.lock.toml"
+    lock.write_text(lock.read_text().replace(GOLDEN, NEW.fingerprint))
+    with pytest.raises(ActrContractMismatch, match="is published with other files than the lock lists"):
+        go(manifest, Versions(OLD, NEW), LATER)
+    lock.write_text(lock.read_text().partition("[[dependency.files]]")[0])
+    with pytest.raises(ActrConfigError, match="is in the way"):
+        go(manifest, NoBroker(), LATER)
 
 
 @pytest.mark.usefixtures("unchanged")
