@@ -134,14 +134,14 @@ def test_the_quickstart_works_as_it_is_written(world: World, tmp_path: Path) -> 
 
     assert run_python(*ACTR, "gen", cwd=server).stdout == generated[0]
     assert "raise NotImplementedError" in (server / "greeter.py").read_text()
-    remote = client / "protos" / "remote" / "greeter"
-    remote.mkdir(parents=True)
-    (remote / "greeter.proto").write_bytes((server / "protos" / "local" / "greeter.proto").read_bytes())
-    assert run_python(*ACTR, "gen", cwd=client).stdout == generated[1]
 
     save(QUICKSTART, tmp_path, "python")
     serving = world.start("main.py", cwd=server)
     serving.wait_for(r"registered id=[0-9a-f]+@0:demo\+Greeter")
+
+    installed = run_python(*ACTR, "install", cwd=client, ACTRZMQ_BROKER=world.url)
+    assert installed.returncode == 0, installed.stderr
+    assert run_python(*ACTR, "gen", cwd=client).stdout == generated[1]
     said = []
     for name in ("Ada", ""):
         asking = world.start("hello.py", name, cwd=client)
