@@ -7,6 +7,7 @@
 BIN := .venv/bin
 EXAMPLE := examples/stream-echo
 GEN := actr gen --input protos --output generated --language python
+SIDES := $(sort $(dir $(wildcard examples/*/*/Actr.toml)))
 
 # supervisord interprets % in the path of its configuration, and a shell the others in the programs that pip writes.
 misread := $(strip $(foreach letter,$$ % " \ `,$(findstring $(letter),$(CURDIR))))
@@ -42,7 +43,7 @@ dev: .venv/.installed-dev
 	@touch $@
 
 gen: setup
-	@for side in server client; do (cd $(EXAMPLE)/$$side && ../../../$(BIN)/$(GEN)) || exit; done
+	@for side in $(SIDES); do (cd $$side && ../../../$(BIN)/$(GEN)) || exit; done
 
 demo: setup
 	@$(BIN)/python $(EXAMPLE)/demo.py
@@ -61,8 +62,9 @@ lint: dev
 types: dev gen
 	$(BIN)/mypy
 	$(BIN)/mypy $(EXAMPLE)/*.py
-	@for side in server client; do (cd $(EXAMPLE)/$$side && \
+	@for side in $(SIDES); do (cd $$side && \
 		MYPYPATH=../../.. ../../../$(BIN)/mypy --config-file ../../../pyproject.toml *.py) || exit; done
+	@for program in examples/echo/decorated/*.py; do $(BIN)/mypy $$program || exit; done
 
 format: dev
 	$(BIN)/ruff check --fix .
@@ -70,5 +72,5 @@ format: dev
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -rf $(EXAMPLE)/server/generated $(EXAMPLE)/client/generated
+	rm -rf $(addsuffix generated,$(SIDES))
 	find run -type f ! -name .gitignore -delete
