@@ -150,6 +150,7 @@ class Dispatch:
         return check_body(body, self._engine.body_limit, f"the reply of {route.route_key}")
 
     def _failed(self, error: BaseException, target: Target, context: Context) -> ActrRuntimeError:
+        error = _alone(error)
         if not isinstance(error, ActrRuntimeError) or isinstance(error, _BadReply):
             route_key = target.route.route_key
             log.error("handler raised route=%s caller=%s", route_key, context.caller_id(), exc_info=error)
@@ -164,6 +165,13 @@ class Dispatch:
 
 class _BadReply(ActrRuntimeError):
     """The handler has returned what it should not: its author should see it as well."""
+
+
+def _alone(error: BaseException) -> BaseException:
+    """The error itself where it is alone in its group: a handler's TaskGroup wraps what one of its calls raised."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _internal(error: BaseException) -> ActrRuntimeError:

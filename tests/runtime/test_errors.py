@@ -70,6 +70,19 @@ class Broken(Exception):
     """An error of the user's own."""
 
 
+async def test_an_error_out_of_a_task_group_arrives_as_itself(world: World) -> None:
+    found = ActrNotFound("nobody", details={"who": "x"})
+    error = await failure(world, lambda: ExceptionGroup("of a task group", [ExceptionGroup("within", [found])]))
+    assert type(error) is ActrNotFound
+    assert (error.message, error.details) == ("nobody", {"who": "x"})
+
+
+async def test_several_errors_out_of_a_task_group_arrive_as_internal(world: World) -> None:
+    error = await failure(world, lambda: ExceptionGroup("of a task group", [ActrNotFound("a"), ActrNotFound("b")]))
+    assert error.code is Status.INTERNAL
+    assert "of a task group (2 sub-exceptions)" in error.message
+
+
 class Unshowable(Exception):
     """One that can't be shown."""
 
