@@ -106,7 +106,9 @@ def _row(finding: Finding) -> dict[str, str]:
 
 def _report(manifest_path: Path, protos: Path | None, output: Path | None, *, offline: bool, as_json: bool) -> int:
     from actrzmq.cli.readiness import Outcome, examine, exit_code
+    from actrzmq.install.transaction import heal
 
+    heal(manifest_path.absolute().parent)
     outcomes = examine(manifest_path, protos, output, offline=offline)
     if as_json:
         rows = [

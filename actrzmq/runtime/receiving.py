@@ -310,6 +310,11 @@ class StreamReader:
         self._inbox = inbox
         weakref.finalize(self, inbox.left).atexit = False
 
+    @property
+    def stream_id(self) -> str:
+        """The id under which it is registered."""
+        return self._inbox.stream_id
+
     async def __aenter__(self) -> StreamReader:
         return self
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.world import EXAMPLE, World, run_python
-from tests.net.peers import address
 
 
 @pytest.fixture(scope="session")
@@ -28,10 +27,3 @@ def world(example: Path, tmp_path: Path) -> Iterator[World]:
     world = World(example, tmp_path)
     yield world
     world.stop()
-
-
-@pytest.fixture
-def free_address() -> Iterator[str]:
-    """Where there is no broker, and only this test will start one."""
-    with address() as endpoint:
-        yield endpoint

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_stream_echo import free_port
 from tests.e2e.world import REPOSITORY, environment
 from tests.supervision.clones import wait_gone, write_program
 from tests.test_docs import blocks
@@ -28,7 +27,7 @@ STAYS = re.compile(r"actrzmq-broker|python server\.py")
 class Terminals:
     """Shells in a copy of an example, with the programs of this environment first in PATH."""
 
-    def __init__(self, example: Path, programs: Path) -> None:
+    def __init__(self, example: Path, programs: Path, broker: str) -> None:
         self.example = example
         python = f'exec "{sys.executable}"'
         write_program(programs / "python", f'{python} "$@"')
@@ -41,7 +40,7 @@ class Terminals:
             write_program(programs / name, f'{python} -c "from {module} import main; main()" "$@"')
         self._environment = environment(
             PATH=f"{programs}:{os.environ['PATH']}",
-            ACTRZMQ_BROKER=f"tcp://127.0.0.1:{free_port()}",
+            ACTRZMQ_BROKER=broker,
             XDG_STATE_HOME=str(programs / "state"),
         )
         self._open: list[subprocess.Popen[bytes]] = []
@@ -91,10 +90,10 @@ def page(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def terminals(page: str, tmp_path: Path) -> Iterator[Terminals]:
+def terminals(page: str, tmp_path: Path, free_address: str) -> Iterator[Terminals]:
     example = tmp_path / page
     shutil.copytree(EXAMPLES / page, example, ignore=shutil.ignore_patterns("generated", "__pycache__", ".actr"))
-    terminals = Terminals(example, tmp_path / "bin")
+    terminals = Terminals(example, tmp_path / "bin", free_address)
     yield terminals
     terminals.close()
 
@@ -118,7 +117,7 @@ def pattern(expected: str) -> re.Pattern[str]:
 
 
 def test_every_example_has_a_readme_that_is_tested_or_a_test_of_its_own() -> None:
-    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == {*NAMES, "stream-echo"}
+    assert {path.name for path in EXAMPLES.glob("[a-z]*/")} == {*NAMES, "stream-echo"}
 
 
 def test_the_lock_and_the_cached_contract_of_each_example_are_those_of_its_server() -> None:

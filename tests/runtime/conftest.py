@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.net.peers import Broker, address
+from tests.net.peers import Broker
 from tests.runtime.harness import PATIENCE_S, World
 
 
@@ -26,13 +26,6 @@ def broker() -> Iterator[Broker]:
     """A live broker in a thread of this process."""
     with Broker() as broker:
         yield broker
-
-
-@pytest.fixture
-def free_address() -> Iterator[str]:
-    """Where there is no broker, and only this test will start one."""
-    with address() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture
