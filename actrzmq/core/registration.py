@@ -163,6 +163,8 @@ class Registration:
         """Something of `size` bytes came from the broker."""
         self._heard_at = now
         self.received += size
+        if self.received - self._reported >= REPORT_BYTES:  # the broker is to know before the next renewal
+            self._renew_at = min(self._renew_at, now)
 
     def refused(self, *, is_fatal: bool, retry_at: int) -> None:
         """The broker did not take us."""
@@ -216,18 +218,13 @@ class Registration:
         """What is due to be said."""
         if self.life is Life.REGISTERING and now >= self._retry_at:
             return self.register(now)
-        if self.life in (Life.ONLINE, Life.LEAVING) and (now >= self._renew_at or self.must_report):
+        if self.life in (Life.ONLINE, Life.LEAVING) and now >= self._renew_at:
             self._renew_at = now + self.renew_every
             self._reported = self.received
             return [
                 Renew(self.session, now, self.load(), self.lag, self.received, self.relayed, streams=self.streams())
             ]
         return []
-
-    @property
-    def must_report(self) -> bool:
-        """Has so much come in that the broker should know before the next renewal?"""
-        return self.received - self._reported >= REPORT_BYTES
 
     def next_deadline(self) -> int | None:
         """When `tick` has something to say."""

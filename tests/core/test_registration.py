@@ -96,11 +96,11 @@ def test_it_renews_as_often_as_the_broker_wants() -> None:
 def test_it_renews_at_once_when_much_has_come_in() -> None:
     registration = Node().register()
     registration.heard(REPORT_BYTES, 10)
-    assert registration.must_report
+    assert registration.next_deadline() == 10
     (renew,) = registration.tick(10)
     assert isinstance(renew, Renew)
     assert renew.received == REPORT_BYTES
-    assert not registration.must_report
+    assert registration.next_deadline() == 1_010
 
 
 def test_it_renews_at_once_after_a_round_trip_too_long_to_know_the_time_by() -> None:

@@ -236,6 +236,13 @@ async def test_bodies_up_to_the_limit_travel_both_ways(world: World) -> None:
     assert await ask(client, to(server), text) == text
 
 
+async def test_large_calls_one_after_the_other_are_taken_without_a_pause(world: World) -> None:
+    client, server = await world.pair()
+    text = "x" * 3_000_000
+    for _ in range(12):  # more than twice what the broker lets a node be behind
+        assert await ask(client, to(server), text) == text
+
+
 @pytest.mark.parametrize(
     "payload_type", [PayloadType.StreamReliable, PayloadType.StreamLatencyFirst, PayloadType.MediaRtp]
 )
