@@ -1,5 +1,7 @@
 # make demo    the stream-echo example under supervisord, from nothing to its last message
 # make test    all tests;  make lint, make types: what .ci/run runs as well
+# make bench   the figures of docs/performance.md, beside those of other systems (20 minutes; QUICK=1: 3; ONLY=rpc,…)
+# make profile WHAT=rpc|stream|relay   where the time goes, in benchmarks/results/
 # make setup   the environment in .venv, for use by hand
 #
 # Nothing here needs an activated environment. PYTHON=… chooses the interpreter (3.11 or newer).
@@ -22,7 +24,7 @@ ifneq ($(shell cat .venv/.installed 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := setup
-.PHONY: setup dev gen demo docs test lint types format clean FORCE
+.PHONY: setup dev gen demo docs test bench profile lint types format clean FORCE
 
 setup: .venv/.installed
 
@@ -42,6 +44,11 @@ dev: .venv/.installed-dev
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+.venv/.installed-bench: .venv/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]' || \
+		echo "not all of the systems to compare with could be installed; those are not shown" >&2
+	@touch $@
+
 gen: setup
 	@for side in $(SIDES); do (cd $$side && ../../../$(BIN)/$(GEN)) || exit; done
 
@@ -55,11 +62,19 @@ test: dev
 	$(BIN)/python -m pytest -n 2 -m "not serial"
 	$(BIN)/python -m pytest -m serial || [ $$? = 5 ]  # 5: none are marked so
 
+bench: .venv/.installed-bench
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS)) \
+		$(if $(PUBLISH),--publish)
+
+profile: .venv/.installed-bench
+	@$(BIN)/python -m benchmarks.profiling $(or $(WHAT),rpc)
+
 lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 types: dev gen
+	@$(BIN)/python -m benchmarks.messages
 	$(BIN)/mypy
 	$(BIN)/mypy $(EXAMPLE)/*.py
 	@for side in $(SIDES); do (cd $$side && \
@@ -72,5 +87,6 @@ format: dev
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -rf $(addsuffix generated,$(SIDES))
+	rm -rf $(addsuffix generated,$(SIDES)) benchmarks/generated
+	find benchmarks/results -mindepth 1 -maxdepth 1 ! -name published -exec rm -rf {} + 2>/dev/null || true
 	find run -type f ! -name .gitignore -delete
