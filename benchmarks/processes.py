@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
 import select
-import signal
 import subprocess
 import sys
 import tempfile
@@ -26,8 +24,6 @@ from benchmarks.work import Figures, Task
 PATIENCE_S = 60.0
 STOP_S = 3.0
 REPOSITORY = Path(__file__).parents[1]
-
-_libc = ctypes.CDLL(None)
 
 
 class Failed(Exception):
@@ -50,7 +46,6 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if talks else log,
                 stderr=log,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  # this process has one thread
             )
 
     @property
@@ -130,13 +125,10 @@ class Process:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """An environment without settings of whoever runs this."""
+    """An environment without settings of whoever runs this, in which nothing outlives this process."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR") if name in os.environ}
-    return {**kept, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", "XDG_RUNTIME_DIR": str(folder)}
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(1, signal.SIGKILL)
+    own = {"PYTHONPATH": str(REPOSITORY), "XDG_RUNTIME_DIR": str(folder), "ACTRZMQ_PARENT": str(os.getpid())}
+    return {**kept, "PYTHONUNBUFFERED": "1", **own}
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from benchmarks.messages import generate
 FOLDER = Path(__file__).parent / "results"
 TOP = 15
 RATE = "500"
+WAITING = re.compile(r"^(EpollSelector\.select|BrokerLoop\._wait) ")
 START_S = 2.0
 """What starting and ending py-spy may take, for one recording."""
 
@@ -58,7 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for role, process in (("broker", system.broker), ("server", system.server), ("client", client)):
             base = given.out / f"profile-{given.what}-{role}"
             for form, path in (("raw", base.with_suffix(".stacks")), ("flamegraph", base.with_suffix(".svg"))):
-                command = [spy, "record", "--pid", str(process.pid), "--duration", str(given.seconds), "--rate", RATE]
+                command = [
+                    spy,
+                    "record",
+                    "--pid",
+                    str(process.pid),
+                    "--duration",
+                    str(given.seconds),
+                    "--rate",
+                    RATE,
+                    "--threads",
+                ]
                 command += ["--format", form, "--output", str(path), *(["--native"] if given.native else [])]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if done.returncode:
@@ -75,19 +86,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def busiest(stacks: str) -> Iterator[str]:
-    """The functions and the lines at the ends of the stacks, with their share of all samples."""
+    """The functions and the lines at the ends of the main thread's stacks, with their share of the time spent there.
+
+    What waits for input is told apart: it is idle, or busy in the kernel and in libzmq, and py-spy can't say which.
+    """
     functions: Counter[str] = Counter()
     lines: Counter[str] = Counter()
+    waiting = 0
     for stack in stacks.splitlines():
-        frames, _, count = stack.rpartition(" ")
+        frames, _, samples = stack.rpartition(" ")
         leaf = frames.rpartition(";")[2]
-        functions[re.sub(r":\d+\)$", ")", leaf)] += int(count)
-        lines[leaf] += int(count)
+        if "MainThread" not in frames:
+            continue
+        if WAITING.search(leaf):
+            waiting += int(samples)
+            continue
+        functions[re.sub(r":\d+\)$", ")", leaf)] += int(samples)
+        lines[leaf] += int(samples)
     total = max(sum(lines.values()), 1)
-    for title, counted in (("functions, self time", functions), ("lines, self time", lines)):
-        yield f"  {title}, of {total} samples"
+    yield f"  {waiting} samples in poll, {total} elsewhere; self time of the latter:"
+    for counted in (functions, lines):
         for name, count in counted.most_common(TOP):
             yield f"  {count / total:6.1%}  {name}"
+        yield ""
 
 
 if __name__ == "__main__":

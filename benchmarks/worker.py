@@ -1,15 +1,18 @@
-"""One process of a system: `python -m benchmarks.worker broker|server|client MODULE …`.
+"""One process of a system: `python -m benchmarks.worker broker|server|client MODULE …`, or `… program NAME …`.
 
 A server says `{"ready": address}` on its standard output. A client does the same, then takes a task in each line of its
-standard input, as JSON, and answers each in one line. Both end when their standard input does.
+standard input, as JSON, and answers each in one line. All end when their standard input does. A program that is not
+ours can't do that, and is killed with who started it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import importlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -21,6 +24,8 @@ import msgspec
 from benchmarks.systems import Client, Module, Place, load
 from benchmarks.work import Figures, Task
 
+PR_SET_PDEATHSIG = 1
+
 
 def say(**what: object) -> None:
     """One line to who started this."""
@@ -29,8 +34,13 @@ def say(**what: object) -> None:
 
 def main(arguments: list[str]) -> None:
     """Be the process that the command line says."""
-    role, module, where = arguments
+    role, module, *rest = arguments
+    if role == "program":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.execvp(module, [module, *rest])
+    where = rest[0]
     if role == "broker":
+        threading.Thread(target=_end_with_input, daemon=True).start()
         importlib.import_module(f"benchmarks.systems.{module}").broker(where)
         return
     place = msgspec.json.decode(where, type=Place)

@@ -55,18 +55,19 @@ class System(msgspec.Struct, frozen=True):
     variant: str = ""
     packages: tuple[str, ...] = ()
     broker: Broker | None = None
-    relay: bool = False
-    """Do its streams go through the broker?"""
+    program: str = ""
 
     def missing(self) -> str:
         """What has to be installed first; empty where all is there."""
         for package in self.packages:
             if importlib.util.find_spec(package) is None:
                 return f"the Python package {package}"
-        if self.broker is not None and shutil.which(self.broker.arguments[0]) is None:
-            return f"the program {self.broker.arguments[0]}"
+        if self.program and shutil.which(self.program) is None:
+            return f"the program {self.program}"
         return ""
 
+
+WORKER = (sys.executable, "-m", "benchmarks.worker")
 
 ACTRZMQ = Broker(
     (
@@ -79,32 +80,29 @@ ACTRZMQ = Broker(
     r"ready endpoint=(\S+)",
 )
 NATS = Broker(
-    ("nats-server", "-a", "127.0.0.1", "-p", "-1"), r"client connections on (127\.0\.0\.1:\d+)(?s:.*)Server is ready"
+    (*WORKER, "program", "nats-server", "-a", "127.0.0.1", "-p", "-1"),
+    r"client connections on (127\.0\.0\.1:\d+)(?s:.*)Server is ready",
 )
 
 SYSTEMS = {
     system.name: system
     for system in (
         System("actrzmq", "ours", "direct", broker=ACTRZMQ),
-        System("actrzmq relay", "ours", "relay", broker=ACTRZMQ, relay=True),
+        System("actrzmq relay", "ours", "relay", broker=ACTRZMQ),
         System("actrzmq uvloop", "ours", "uvloop", ("uvloop",), ACTRZMQ),
-        System("nats-py", "nats", "", ("nats",), NATS, relay=True),
+        System("nats-py", "nats", "", ("nats",), NATS, "nats-server"),
         System("grpc.aio", "grpc", "", ("grpc",)),
         System("zerorpc", "zerorpc", "", ("zerorpc", "gevent")),
         System("xoscar", "xoscar", "", ("xoscar",)),
         System(
             "bare pyzmq",
             "bare_zmq",
-            broker=Broker(
-                (sys.executable, "-m", "benchmarks.worker", "broker", "bare_zmq", "{folder}"), r"ready (\S+)"
-            ),
+            broker=Broker((*WORKER, "broker", "bare_zmq", "{folder}"), r"ready (\S+)"),
         ),
         System(
             "bare asyncio",
             "bare_asyncio",
-            broker=Broker(
-                (sys.executable, "-m", "benchmarks.worker", "broker", "bare_asyncio", "{folder}"), r"ready (\S+)"
-            ),
+            broker=Broker((*WORKER, "broker", "bare_asyncio", "{folder}"), r"ready (\S+)"),
         ),
     )
 }
