@@ -44,10 +44,13 @@ dev: .venv/.installed-dev
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+# Where not all can be had, as many as possible: what is missing is not shown, and tried again the next time.
 .venv/.installed-bench: .venv/.installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]' || \
-		echo "not all of the systems to compare with could be installed; those are not shown" >&2
-	@touch $@
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]' && touch $@ || \
+		$(BIN)/python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+			print(*project['optional-dependencies']['bench'], sep='\n')" | while read -r peer; do \
+			$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$peer" || echo "not shown: $$peer" >&2; \
+		done
 
 gen: setup
 	@for side in $(SIDES); do (cd $$side && ../../../$(BIN)/$(GEN)) || exit; done

@@ -1,7 +1,8 @@
 """Where the time goes in our own processes: `python -m benchmarks.profiling rpc|stream|relay|large`.
 
 py-spy looks at each process for some seconds while the work goes on, and leaves a flame graph, the stacks as text, and
-the lines and functions in which most time was spent.
+the lines and functions in which most time was spent. It pauses the process for each sample, and looks at the wall
+clock: what calls the kernel, or wakes a thread that then wants the same core, seems to take longer than it does.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from benchmarks.messages import generate
 
 FOLDER = Path(__file__).parent / "results"
 TOP = 15
-RATE = "500"
+SPYING = ("record", "--rate=500", "--threads")
 WAITING = re.compile(r"^(EpollSelector\.select|BrokerLoop\._wait) ")
 START_S = 2.0
 """What starting and ending py-spy may take, for one recording."""
@@ -38,12 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("what", nargs="?", default="rpc", choices=("rpc", "stream", "relay", "large"))
     parser.add_argument("--seconds", type=int, default=4, help="of looking at each process")
     parser.add_argument("--native", action="store_true", help="C functions as well, where py-spy can see them")
+    parser.add_argument("--gil", action="store_true", help="only what holds the interpreter: neither kernel nor libzmq")
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR")
     given = parser.parse_args(arguments)
     spy = shutil.which("py-spy", path=f"{Path(sys.executable).parent}:{Path(sys.prefix) / 'bin'}")
     if spy is None:
         print("benchmarks: py-spy is not installed; `make profile` installs it", file=sys.stderr)
         return 1
+    more = [f"--{name}" for name in ("native", "gil") if getattr(given, name)]
     given.out.mkdir(parents=True, exist_ok=True)
     seconds = 3 * 2 * (given.seconds + START_S)
     tasks: dict[str, Task] = {
@@ -59,18 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for role, process in (("broker", system.broker), ("server", system.server), ("client", client)):
             base = given.out / f"profile-{given.what}-{role}"
             for form, path in (("raw", base.with_suffix(".stacks")), ("flamegraph", base.with_suffix(".svg"))):
-                command = [
-                    spy,
-                    "record",
-                    "--pid",
-                    str(process.pid),
-                    "--duration",
-                    str(given.seconds),
-                    "--rate",
-                    RATE,
-                    "--threads",
-                ]
-                command += ["--format", form, "--output", str(path), *(["--native"] if given.native else [])]
+                command = [spy, *SPYING, f"--pid={process.pid}", f"--duration={given.seconds}"]
+                command += [f"--format={form}", f"--output={path}", *more]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if done.returncode:
                     print(f"benchmarks: py-spy: {done.stderr.strip()[-500:]}", file=sys.stderr)
