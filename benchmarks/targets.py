@@ -127,7 +127,8 @@ def judge(results: Results) -> list[Judged]:
 def _judge(target: Target, results: Results) -> Judged:
     other = target.base or target.less
     ours, theirs = _three(target.figure, results), _three(other, results) if other else None
-    if ours is None or (other is not None and theirs is None):
+    if ours is None or (other is not None and theirs is None) or min(*ours, *(theirs or ())) <= 0:
+        # What is left after taking off may be less than nothing where the machine was busy: that shows nothing.
         return Judged(target, Verdict.NOT_SHOWN, None, ours, theirs)
     value = ours[0]
     if theirs is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
 
 import msgspec
 
@@ -164,8 +163,8 @@ class Tally:
         self.first = self.last = 0.0
         self.done: asyncio.Future[None] | None = None
 
-    def take(self, payload: Any) -> None:
-        """A frame has come, as bytes or a view of them. Raises if it is not the next one."""
+    def take(self, payload: bytes) -> None:
+        """A frame has come. Raises if it is not the next one."""
         if not self._raw:
             self.take_note(Note.FromString(payload))
             return

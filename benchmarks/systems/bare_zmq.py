@@ -32,7 +32,7 @@ from benchmarks.work import (
 
 SERVER = b"server"
 UNCOPIED = 64 * 1024
-"""From this size on it is cheaper not to copy."""
+"""From this size on it is cheaper to send without a copy."""
 WINDOW_FRAMES, WINDOW_BYTES = 1_024, 8 * 1024 * 1024
 """What may be under way in a stream: as much as with the defaults of actrzmq."""
 
@@ -128,19 +128,15 @@ class Bare(Client):
         endpoint = f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
         self._socket.send_multipart([SERVER, command(task, endpoint).SerializeToString()])
         tally = Tally(task)
-        if task.size < UNCOPIED:
-            while payload := socket.recv():
-                await callback(tally, payload)
-        else:
-            while view := socket.recv(copy=False).buffer:
-                await callback(tally, view)
+        while payload := socket.recv():
+            await callback(tally, payload)
         tally.end()
         socket.close()
         self._socket.recv_multipart()
         return summary([tally], task)
 
 
-async def callback(tally: Tally, payload: bytes | memoryview) -> None:
+async def callback(tally: Tally, payload: bytes) -> None:
     """What is awaited for each frame."""
     tally.take(payload)
 

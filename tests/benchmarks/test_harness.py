@@ -71,7 +71,7 @@ RATIO = "RPC, 64 in flight, 100 B: calls/s : nats-py"
 
 
 def test_a_target_is_judged_by_the_ratio_of_medians() -> None:
-    ours, theirs = (30.0, 20.0, 1_000.0), (10.0, 16.0, 0.0)
+    ours, theirs = (30.0, 20.0, 1_000.0), (10.0, 16.0, 1.0)
     assert verdict(rates(actrzmq=ours, **{"nats-py": theirs}), RATIO) == (Verdict.MET, 3.0)
     assert verdict(rates(actrzmq=theirs, **{"nats-py": ours}), RATIO) == (Verdict.MISSED, 10 / 30)
 
@@ -79,6 +79,7 @@ def test_a_target_is_judged_by_the_ratio_of_medians() -> None:
 def test_what_was_not_measured_is_not_shown() -> None:
     assert {one.verdict for one in judge(Results())} == {Verdict.NOT_SHOWN}
     assert verdict(rates(actrzmq=(1e9,)), RATIO) == (Verdict.NOT_SHOWN, None)
+    assert verdict(rates(actrzmq=(30.0, -1.0, 30.0), **{"nats-py": (1.0,)}), RATIO)[0] is Verdict.NOT_SHOWN
     assert {target.number for target in TARGETS} == set(range(1, 8))
 
 
