@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import OrderedDict
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Collection
+
+from msgspec import Struct
 
 from actrzmq.core.balance import Attempts, choose
 from actrzmq.core.discovery import Watched
 from actrzmq.errors import ActrNotFound, ActrRuntimeError, ActrTimeoutError
 from actrzmq.identity import ActrType, Serial
 from actrzmq.net.clock import boottime_ms
+from actrzmq.runtime.lookup import Lookup
 from actrzmq.wire.messages import Reply
-
-if TYPE_CHECKING:
-    from actrzmq.runtime.engine import Engine
 
 PICK_GRACE = 40
 """Milliseconds past the deadline that finding an instance may take, so that "nobody is there" can still be told."""
@@ -28,38 +27,50 @@ WATCHED_TYPES = 100
 """Types watched at the same time, at most; the one that was called longest ago makes room."""
 
 
-class Balancer:
-    """Spreads the calls of one node over the instances of each type."""
+class PreparedCall(Struct, frozen=True):
+    """A call as it travels, whoever is to take it."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    route_key: str
+    body: bytes
+    deadline: int
+    chain: tuple[Serial, ...]
+    is_signal: bool
+    metadata: dict[str, str] | None
+
+
+class Balancer:
+    """Spreads the calls of one node over the instances of each type.
+
+    `open_calls_to(serial)` is how many of its calls wait for that node, `call_once` makes one call to one node.
+    """
+
+    def __init__(
+        self,
+        lookup: Lookup,
+        open_calls_to: Callable[[Serial], int],
+        call_once: Callable[[Serial, PreparedCall], Awaitable[Reply]],
+        counters: Counter[str],
+    ) -> None:
+        self._lookup = lookup
+        self._open_calls_to = open_calls_to
+        self._call_once = call_once
+        self._counters = counters
         self._topics: OrderedDict[ActrType, Watched] = OrderedDict()
 
-    async def call(
-        self,
-        actor_type: ActrType,
-        route_key: str,
-        body: bytes,
-        deadline: int,
-        wait: bool,
-        idempotent: bool,
-        chain: tuple[Serial, ...],
-        signal: bool,
-        metadata: dict[str, str] | None,
-    ) -> Reply:
+    async def call(self, actor_type: ActrType, call: PreparedCall, wait: bool, idempotent: bool) -> Reply:
         """Call any instance; see the module. Raises what the last attempt raised."""
         attempts = Attempts(idempotent)
         while True:
             serial = None
             try:
-                serial = await self.pick(actor_type, route_key, attempts.tried, deadline, wait)
-                return await self._engine.call_once(serial, route_key, body, deadline, chain, signal, metadata)
+                serial = await self.pick(actor_type, call.route_key, attempts.tried, call.deadline, wait)
+                return await self._call_once(serial, call)
             except ActrRuntimeError as error:
                 dice = random.random()  # noqa: S311 - jitter is no secret
-                pause = attempts.failed(serial, error, deadline - boottime_ms(), dice)
+                pause = attempts.failed(serial, error, call.deadline - boottime_ms(), dice)
                 if pause is None:
                     raise
-            self._engine.count("calls.tried_again")
+            self._counters["calls.tried_again"] += 1
             await asyncio.sleep(pause / 1000)
 
     async def pick(
@@ -81,10 +92,10 @@ class Balancer:
         watched = self._watch(actor_type)
         if not watched.instances or watched.is_stale:
             left = max(0, deadline - boottime_ms())
-            found = await self._engine.discover(actor_type, left if wait else 0, all=False, patience=left)
+            found = await self._lookup.discover(actor_type, left if wait else 0, all=False, patience=left)
             return found[0].id.serial
         instances = list(watched.instances.values())
-        chosen = choose(instances, tried, self._engine.session.open_calls_to, random.randrange)
+        chosen = choose(instances, tried, self._open_calls_to, random.randrange)
         if chosen is None:
             raise ActrNotFound(f"no live node of type {actor_type}; is its process running?")
         return chosen.id.serial
@@ -92,8 +103,8 @@ class Balancer:
     def _watch(self, actor_type: ActrType) -> Watched:
         watched = self._topics.pop(actor_type, None)
         if watched is None:
-            watched = self._engine.watch(actor_type, None)
+            watched = self._lookup.watch(actor_type, None)
             if len(self._topics) >= WATCHED_TYPES:
-                self._engine.unwatch(self._topics.popitem(last=False)[1])
+                self._lookup.unwatch(self._topics.popitem(last=False)[1])
         self._topics[actor_type] = watched  # at the end: most recently used
         return watched

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from google.protobuf.message import Message
 
@@ -12,15 +12,14 @@ from actrzmq.core.execution import Execution, State
 from actrzmq.identity import ActrId, ActrType
 from actrzmq.net.clock import boottime_ms
 from actrzmq.runtime.dest import Dest
+from actrzmq.runtime.inbox import StreamCallback
 from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS
+from actrzmq.runtime.parts import Parts
 from actrzmq.runtime.payload import PayloadType
-from actrzmq.runtime.receiving import StreamCallback, StreamHandle, StreamReader
+from actrzmq.runtime.receiving import StreamHandle, StreamReader
 from actrzmq.runtime.sending import StreamWriter
 from actrzmq.runtime.watching import Watch
 from actrzmq.wire.messages import DataStream
-
-if TYPE_CHECKING:
-    from actrzmq.runtime.engine import Engine
 
 _tells = itertools.count(1)
 
@@ -34,8 +33,8 @@ class Context:
     through it get no more time than its own caller has left.
     """
 
-    def __init__(self, engine: Engine, execution: Execution | None = None) -> None:
-        self._engine = engine
+    def __init__(self, parts: Parts, execution: Execution | None = None) -> None:
+        self._parts = parts
         self._execution = execution
         self._told = 0
 
@@ -43,14 +42,14 @@ class Context:
 
     def self_id(self) -> ActrId:
         """This node's id."""
-        return self._engine.id
+        return self._parts.session.id
 
     def caller_id(self) -> ActrId | None:
         """The node that calls, as the broker vouches for it; None for calls from the own process and in hooks."""
         if self._execution is None:
             return None
         caller: ActrId | None = self._execution.peer.id
-        return None if caller is not None and caller.serial == self._engine.id.serial else caller
+        return None if caller is not None and caller.serial == self._parts.session.serial else caller
 
     def request_id(self) -> str:
         """Unique for each call and tell; empty where there is none."""
@@ -61,7 +60,7 @@ class Context:
             return f"{execution.peer.serial:x}-{execution.id}"
         if not self._told:  # a tell has no number of its caller's
             self._told = next(_tells)
-        return f"{execution.peer.serial:x}-{self._engine.id.serial:x}.{self._told}"
+        return f"{execution.peer.serial:x}-{self._parts.session.serial:x}.{self._told}"
 
     def metadata(self) -> Mapping[str, str]:
         """What the caller gave along with the request."""
@@ -73,7 +72,7 @@ class Context:
         """
         if self._execution is None:
             return None
-        return self._engine.loop_time() + (self._execution.deadline - boottime_ms()) / 1000
+        return self._parts.standing.loop.time() + (self._execution.deadline - boottime_ms()) / 1000
 
     # finding
 
@@ -82,15 +81,15 @@ class Context:
 
         Raises `ActrNotFound` if there is none, `ActrTransportError` if the broker is away, or has not answered for 5 s.
         """
-        return (await self._engine.discover(actor_type, timeout_ms, all=False))[0].id
+        return (await self._parts.lookup.discover(actor_type, timeout_ms, all=False))[0].id
 
     async def discover_all(self, actor_type: ActrType, timeout_ms: int = 0) -> list[ActrId]:
         """All live nodes of that type that take new work. Raises as `discover` does."""
-        return [instance.id for instance in await self._engine.discover(actor_type, timeout_ms, all=True)]
+        return [instance.id for instance in await self._parts.lookup.discover(actor_type, timeout_ms, all=True)]
 
     def watch(self, actor_type: ActrType) -> Watch:
         """The nodes of that type, as they come and go: `async with ctx.watch(t) as seen: async for change in seen`."""
-        return Watch(self._engine, actor_type)
+        return Watch(self._parts.lookup, actor_type)
 
     # calling
 
@@ -153,16 +152,8 @@ class Context:
         raised, or `ActrTransportError`, `ActrTimeoutError`, `ActrNotFound`, `ActrUnknownRoute`, `ActrDecodeError`,
         `ActrPermissionDenied`, `ActrOverloaded`; `.may_have_run` tells whether the handler may have run.
         """
-        return await self._engine.call(
-            dest,
-            route_key,
-            request,
-            timeout_ms,
-            payload_type,
-            wait=wait,
-            metadata=metadata,
-            response_type=response_type,
-            within=self._running,
+        return await self._parts.calls.call(
+            dest, route_key, request, timeout_ms, payload_type, wait, metadata, response_type, self._running
         )
 
     async def tell(
@@ -176,7 +167,7 @@ class Context:
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         """Run `route_key` at `dest`, at most once, without a reply. Returns when queued, raises when it can't be."""
-        await self._engine.tell(dest, route_key, request, timeout_ms, payload_type, metadata=metadata)
+        await self._parts.calls.tell(dest, route_key, request, timeout_ms, payload_type, metadata)
 
     # receiving streams
 
@@ -199,11 +190,11 @@ class Context:
         stream is reset on both sides, or, with `on_error="skip"`, the frame is counted and the next one comes.
         Raises `ActrConfigError` for an id that is registered already. The handle tells when and how the stream ends.
         """
-        return self._engine.register_stream(stream_id, callback, sender, on_error, open_within_ms)
+        return self._parts.inboxes.register(stream_id, callback, sender, on_error, open_within_ms)
 
     async def unregister_stream(self, stream_id: str) -> None:
         """Take no more frames of `stream_id`; its sender is told. Nothing happens if it is not registered."""
-        self._engine.unregister_stream(stream_id)
+        self._parts.inboxes.unregister(stream_id)
 
     def stream(
         self, stream_id: str, sender: ActrId | None = None, *, open_within_ms: int | None = None
@@ -215,7 +206,7 @@ class Context:
         closes the stream, and its sender is told. For a loop that runs to the end, `async for frame in ctx.stream(id)`
         will do; if it is left, the stream is closed when Python collects the reader.
         """
-        return self._engine.stream_reader(stream_id, sender, open_within_ms)
+        return self._parts.inboxes.reader(stream_id, sender, open_within_ms)
 
     # sending streams
 
@@ -227,7 +218,7 @@ class Context:
         Raises `ActrStreamError`, `ActrTransportError`, `ActrNotFound` (nobody registered it there) or
         `ActrPermissionDenied`, once, when the stream could not be opened or has been closed by the other side.
         """
-        await self._engine.send_stream(dest, data_stream, payload_type)
+        await self._parts.outlets.send(dest, data_stream, payload_type)
 
     async def end_stream(self, dest: Dest, stream_id: str, timeout_ms: int = DEFAULT_TIMEOUT_MS) -> None:
         """End the stream; returns when the receiver has completed every frame.
@@ -235,11 +226,11 @@ class Context:
         Raises `ActrStreamError` if it was closed otherwise, `ActrTimeoutError` after `timeout_ms` without progress at
         the receiver. A stream of which nothing was sent is opened for it; one that has ended already stays so.
         """
-        await self._engine.end_stream(dest, stream_id, timeout_ms)
+        await self._parts.outlets.end(dest, stream_id, timeout_ms)
 
     async def abort_stream(self, dest: Dest, stream_id: str, reason: str = "aborted by its sender") -> None:
         """End the stream as failed, for `reason`: the receiver's callbacks stop, and its handle raises."""
-        await self._engine.abort_stream(dest, stream_id, reason)
+        await self._parts.outlets.abort(dest, stream_id, reason)
 
     def open_stream(
         self, dest: Dest, stream_id: str, payload_type: PayloadType = PayloadType.StreamReliable
@@ -248,7 +239,7 @@ class Context:
 
         Opens on entering, ends (and waits for the end) on leaving, aborts if the block raises.
         """
-        return StreamWriter(self._engine, dest, stream_id, payload_type)
+        return StreamWriter(self._parts.outlets, dest, stream_id, payload_type)
 
     @property
     def _running(self) -> Execution | None:

@@ -6,74 +6,66 @@ import asyncio
 import inspect
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TypeGuard
 
 from google.protobuf.message import DecodeError, EncodeError, Message
-from msgspec import Struct
 
 from actrzmq.core.execution import Execution
 from actrzmq.core.failures import error_from, failure_of
-from actrzmq.errors import ActrConfigError, ActrDecodeError, ActrOverloaded, ActrRuntimeError, ActrTimeoutError, Status
+from actrzmq.errors import ActrDecodeError, ActrOverloaded, ActrRuntimeError, ActrTimeoutError, Status
 from actrzmq.net.clock import boottime_ms
+from actrzmq.net.link import Link
 from actrzmq.runtime.context import Context
+from actrzmq.runtime.hooks import run_on_error
 from actrzmq.runtime.limits import check_body, shown
-from actrzmq.runtime.workload import Route, WorkloadBase
-
-if TYPE_CHECKING:
-    from actrzmq.runtime.engine import Engine
+from actrzmq.runtime.parts import Parts
+from actrzmq.runtime.routes import Routes, Target
+from actrzmq.runtime.standing import Standing
+from actrzmq.runtime.tasks import Tasks, end_tasks
+from actrzmq.runtime.workload import Route
 
 THREADS = 64
 """Threads for handlers that are plain `def`s."""
-
-END_WITHIN = 1.0
-"""Seconds that a task which was cancelled may take to end."""
 
 log = logging.getLogger("actrzmq.dispatch")
 
 Outcome = bytes | ActrRuntimeError
 
 
-class Target(Struct, frozen=True):
-    """Where calls to one route key go."""
-
-    route: Route
-    method: Callable[..., Any]
-    workload: WorkloadBase
-    is_exported: bool
-    is_async: bool
-
-
 class Dispatch:
-    """The routes of one node, and the tasks and threads in which their handlers run."""
+    """The tasks and threads in which the handlers of one node run."""
 
-    def __init__(self, engine: Engine, workloads: Sequence[WorkloadBase]) -> None:
-        self._engine = engine
-        self._targets = _targets(workloads)
+    def __init__(
+        self,
+        routes: Routes,
+        parts: Parts,
+        link: Link,
+        wake: Callable[[], None],
+        standing: Standing,
+        tasks: Tasks,
+    ) -> None:
+        self._routes = routes
+        self._parts = parts
+        self._session = parts.session
+        self._link = link
+        self._wake = wake
+        self._standing = standing
+        self._spawn = tasks.spawn
         self._threads: ThreadPoolExecutor | None = None
         self._abandoned = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.counters: Counter[str] = Counter()
 
-    def is_exported(self, route: str) -> bool | None:
-        """May other processes call `route`? None if there is no such route."""
-        target = self._targets.get(route)
-        return None if target is None else target.is_exported
-
-    def route(self, route_key: str) -> Route | None:
-        """The route of that key in this node."""
-        target = self._targets.get(route_key)
-        return target.route if target else None
-
     def start(self, execution: Execution) -> None:
-        """Run the handler of `execution` in a task of its own; the engine hears how it ended."""
-        target = self._targets[execution.request.route]
+        """Run the handler of `execution` in a task of its own; the session hears how it ended."""
+        target = self._routes[execution.request.route]
         try:
             request = _decode(execution, target.route)
         except ActrDecodeError as error:
-            self._engine.finish(execution, error)
+            self._finish(execution, error)
             return
         run = self._run if target.is_async else self._run_in_thread
         execution.task = task = asyncio.ensure_future(run(execution, target, request))
@@ -86,13 +78,20 @@ class Dispatch:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def _finish(self, execution: Execution, outcome: Outcome) -> None:
+        """A handler has ended."""
+        if self._standing.bug is not None:
+            return
+        self._session.finish(execution, outcome, boottime_ms())
+        self._wake()
+
     def _ended(self, execution: Execution, target: Target, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if task.cancelled():  # before its first step, so that nothing in it could say so
-            self._engine.finish(execution, _cancelled(execution))
+            self._finish(execution, _cancelled(execution))
 
     async def _run(self, execution: Execution, target: Target, request: Message) -> None:
-        context = Context(self._engine, execution)
+        context = Context(self._parts, execution)
         outcome: Outcome
         try:
             response = await target.method(request, context)
@@ -101,13 +100,13 @@ class Dispatch:
             outcome = _cancelled(execution)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, SystemExit too, is its answer
             outcome = self._failed(error, target, context)
-        self._engine.finish(execution, outcome)
+        self._finish(execution, outcome)
 
     async def _run_in_thread(self, execution: Execution, target: Target, request: Message) -> None:
-        context = Context(self._engine, execution)
+        context = Context(self._parts, execution)
         if self._abandoned >= THREADS:
             overloaded = ActrOverloaded(f"{target.route.route_key}: all {THREADS} threads are held by hanging handlers")
-            self._engine.finish(execution, overloaded)
+            self._finish(execution, overloaded)
             return
         if self._threads is None:
             self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="actrzmq-handler")
@@ -124,11 +123,11 @@ class Dispatch:
             self.counters["threads.abandoned"] += 1
             running.add_done_callback(lambda _: self._returned(execution, target))
             return
-        self._engine.finish(execution, outcome)
+        self._finish(execution, outcome)
 
     def _returned(self, execution: Execution, target: Target) -> None:
         self._abandoned -= 1
-        self._engine.finish(execution, _cancelled(execution))
+        self._finish(execution, _cancelled(execution))
 
     def _threaded(self, returned: object, target: Target, context: Context) -> Outcome:
         if isinstance(returned, BaseException):
@@ -147,14 +146,14 @@ class Dispatch:
             body = response.SerializeToString()
         except EncodeError as error:
             raise _BadReply(f"the reply of {route.route_key} can't be encoded: {error}") from None
-        return check_body(body, self._engine.body_limit, f"the reply of {route.route_key}")
+        return check_body(body, self._link.body_limit, f"the reply of {route.route_key}")
 
     def _failed(self, error: BaseException, target: Target, context: Context) -> ActrRuntimeError:
         error = _alone(error)
         if not isinstance(error, ActrRuntimeError) or isinstance(error, _BadReply):
             route_key = target.route.route_key
             log.error("handler raised route=%s caller=%s", route_key, context.caller_id(), exc_info=error)
-        self._engine.report(target.workload, context, error)
+        self._spawn(run_on_error(target.workload, context, error))
         try:
             failed = error_from(failure_of(error if isinstance(error, ActrRuntimeError) else _internal(error)))
         except Exception:  # noqa: BLE001 - a user made it of something else than texts; it is to be answered all the same
@@ -176,23 +175,6 @@ def _alone(error: BaseException) -> BaseException:
 
 def _internal(error: BaseException) -> ActrRuntimeError:
     return ActrRuntimeError(shown(error), code=Status.INTERNAL)
-
-
-def _targets(workloads: Sequence[WorkloadBase]) -> dict[str, Target]:
-    targets: dict[str, Target] = {}
-    for workload in workloads:
-        dispatcher = workload.get_dispatcher()
-        for route in dispatcher.routes:
-            method = getattr(workload.handler, route.method, None)
-            if not callable(method):
-                raise ActrConfigError(
-                    f"{type(workload.handler).__name__} has no method {route.method}, which {route.route_key} needs"
-                )
-            if route.route_key in targets:
-                raise ActrConfigError(f"{route.route_key} is served by two of the workloads attached")
-            is_async = inspect.iscoroutinefunction(method)
-            targets[route.route_key] = Target(route, method, workload, dispatcher.exported, is_async)
-    return targets
 
 
 def _is_a(response: object, expected: type[Message]) -> TypeGuard[Message]:
@@ -217,17 +199,6 @@ def _run_blocking(execution: Execution, target: Target, request: Message, contex
         return target.method(request, context)
     except BaseException as error:  # noqa: BLE001 - it is logged and answered by whoever asked for it
         return error
-
-
-async def end_tasks(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Cancel them and wait for their end, but not for long: one that will not be cancelled is named and left behind."""
-    others = [task for task in tasks if task is not asyncio.current_task()]
-    for task in others:
-        task.cancel()
-    if others:
-        _, stubborn = await asyncio.wait(others, timeout=END_WITHIN)
-        for task in stubborn:
-            log.error("does not end when cancelled: %s", task.get_coro())
 
 
 async def _caught(awaitable: Awaitable[object]) -> object:

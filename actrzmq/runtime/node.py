@@ -15,7 +15,8 @@ from actrzmq.identity import ActrId, ActrType
 from actrzmq.manifest.model import Manifest
 from actrzmq.runtime.context import Context
 from actrzmq.runtime.dest import Dest
-from actrzmq.runtime.engine import Engine, run_hook
+from actrzmq.runtime.engine import Engine
+from actrzmq.runtime.hooks import run_hook
 from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS
 from actrzmq.runtime.payload import PayloadType
 from actrzmq.runtime.publishing import own_contract
@@ -72,7 +73,7 @@ class ActrNode:
 
     async def _start(self, engine: Engine) -> None:
         """Returns when the node runs, and raises as soon as it has failed, whatever is waited for."""
-        context = Context(engine)
+        context = Context(engine.parts)
         try:
             async with asyncio.timeout(None) as scope:  # not for its time: it is a block that can be ended from outside
                 engine.failed = lambda: scope.reschedule(0)
@@ -110,7 +111,7 @@ class ActrRef:
         self._engine = engine
         self._manifest = manifest
         self._workloads = workloads
-        self._context = Context(engine)
+        self._context = Context(engine.parts)
         self._stopping: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
         engine.failed = self._stop_soon

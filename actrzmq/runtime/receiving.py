@@ -1,182 +1,19 @@
-"""The receiving end of streams: callbacks, handles and iterators.
-
-A stream costs no task while nothing comes. The first batch starts one, which runs the callback for frame after frame
-until nothing is left; so callbacks of one stream never overlap, and streams don't wait for one another. Callbacks that
-are plain functions run in threads of their own, see `threads.py`.
-"""
+"""A stream that is received, as its user sees it: a handle to wait for its end, or a reader to iterate over."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import logging
 import weakref
-from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from actrzmq.core.streams import Receiver
-from actrzmq.errors import (
-    ActrConfigError,
-    ActrOverloaded,
-    ActrRuntimeError,
-    ActrStreamError,
-    ActrTimeoutError,
-    Status,
-)
+from actrzmq.errors import ActrRuntimeError, ActrTimeoutError
 from actrzmq.identity import ActrId
-from actrzmq.runtime.limits import check_timeout, shown
-from actrzmq.runtime.threads import Job, NoThread
+from actrzmq.runtime.inbox import Inbox, ReaderInbox
+from actrzmq.runtime.limits import check_timeout
 from actrzmq.wire.messages import DataStream
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from actrzmq.runtime.engine import Engine
-
-StreamCallback = Callable[[DataStream, ActrId], Awaitable[None] | None]
-
-log = logging.getLogger("actrzmq.streams")
-
-
-class Inbox:
-    """Frames of one stream that have come and are not done, and how the stream ended."""
-
-    receiver: Receiver
-
-    def __init__(self, engine: Engine, stream_id: str) -> None:
-        self.engine = engine
-        self.stream_id = stream_id
-        self.batches: deque[list[DataStream]] = deque()
-        self.is_closed = False
-        self.outcome: ActrRuntimeError | None = None
-        self.frames = 0
-        self._sender: ActrId | None = None
-        self._closed = asyncio.get_running_loop().create_future()
-
-    def deliver(self, frames: list[DataStream]) -> bool:
-        """These came, in order; False if the stream has ended, and they are dropped."""
-        if self.is_closed:
-            self.engine.count("frames.after_close", len(frames))
-            return False
-        self.batches.append(frames)
-        return True
-
-    def closed(self, outcome: ActrRuntimeError | None) -> None:
-        """The stream has ended: complete (None), or with an error. Nothing is delivered any more."""
-        if self.is_closed:
-            return
-        self.is_closed = True
-        self.outcome = outcome
-        if outcome is not None:
-            self.batches.clear()
-        self._closed.set_result(None)
-
-    def done(self, frame: DataStream) -> None:
-        """`frame` has been dealt with: it counts as acknowledged from now on."""
-        self.frames += 1
-        stream = self.receiver.stream
-        if stream is not None:
-            stream.channel.completed_frames += 1
-            stream.channel.completed_bytes += len(frame.payload())
-
-    @property
-    def sender(self) -> ActrId:
-        """Who sends, as the broker vouches for it. Known from the first frames on, whatever becomes of the stream."""
-        if self._sender is None:
-            peer = self.receiver.peer
-            assert peer is not None  # frames come only from a stream that was opened
-            self._sender = peer.id or self.engine.id
-        return self._sender
-
-    async def wait_closed(self) -> None:
-        """Return when the stream has ended. Cancelling leaves it as it is."""
-        await asyncio.shield(self._closed)
-
-
-class CallbackInbox(Inbox):
-    """Runs a callback for each frame."""
-
-    def __init__(self, engine: Engine, stream_id: str, callback: StreamCallback, on_error: str) -> None:
-        super().__init__(engine, stream_id)
-        if not callable(callback):
-            raise ActrConfigError(f"callback of stream {stream_id}: {callback!r} can't be called")
-        if on_error not in ("reset", "skip"):
-            raise ActrConfigError(f"on_error={on_error!r}: expected 'reset' or 'skip'")
-        self._callback = callback
-        self._call = self._await if is_async(callback) else self._call_in_thread
-        self._skips = on_error == "skip"
-        self._task: asyncio.Task[None] | None = None
-        self._job: Job | None = None
-
-    def deliver(self, frames: list[DataStream]) -> bool:
-        taken = super().deliver(frames)
-        if taken and self._task is None:
-            self._task = self.engine.spawn(self._run(self.sender))
-        return taken
-
-    def closed(self, outcome: ActrRuntimeError | None) -> None:
-        super().closed(outcome)
-        if self._job is not None:
-            self.engine.threads.abandon(self._job)
-
-    async def _run(self, sender: ActrId) -> None:
-        """One frame after the other, until none is left."""
-        call, batches = self._call, self.batches
-        try:
-            while batches:
-                for frame in batches.popleft():
-                    try:
-                        await call(frame, sender)
-                    except NoThread as error:
-                        self._reset(ActrOverloaded(f"stream {self.stream_id}: {error}"))
-                        return
-                    except BaseException as error:  # the user's code: logged, and told to both sides
-                        if _is_cancelled(error):
-                            raise
-                        if not self._failed(error):
-                            return
-                    if self.is_closed:
-                        return
-                    self.done(frame)
-                self.engine.progressed(self.receiver)
-                await asyncio.sleep(0)  # the other streams' turn
-        finally:
-            self._task = None
-
-    def _failed(self, error: BaseException) -> bool:
-        """Count and log it; True if the stream goes on."""
-        log.error("stream callback raised stream=%r frame=%d", self.stream_id, self.frames + 1, exc_info=error)
-        self.engine.count("callbacks.raised")
-        self.engine.report_callback(error)
-        if self._skips:
-            return True
-        self._reset(ActrStreamError(f"stream {self.stream_id}: the receiver's callback raised {shown(error)}"))
-        return False
-
-    def _reset(self, error: ActrRuntimeError) -> None:
-        """End the stream with `error` on both sides."""
-        error.details["last"] = str(self.frames)
-        self.engine.cancel_stream(self.receiver, error)
-
-    async def _await(self, frame: DataStream, sender: ActrId) -> None:
-        await self._callback(frame, sender)  # type: ignore[misc]  # an async one, as `is_async` has seen
-
-    async def _call_in_thread(self, frame: DataStream, sender: ActrId) -> None:
-        self._job = job = self.engine.threads.submit(self._callback, frame, sender)
-        try:
-            result, error = await job.outcome
-        except asyncio.CancelledError:
-            if not self.is_closed:
-                raise
-            return  # nobody waits for it any more; if it raises, its thread says so
-        finally:
-            self._job = None
-        if error is not None:
-            raise error
-        if inspect.isawaitable(result):  # a `def` around an `async def`, as decorators make
-            await result
 
 
 class StreamHandle:
@@ -227,76 +64,11 @@ class StreamHandle:
         If `sender` is down, or goes down before it has opened the stream, the handle raises that. Nothing happens
         where the stream has been opened.
         """
-        self._inbox.engine.expect(self._inbox, sender)
+        self._inbox.keeper.expect(self._inbox, sender)
 
     async def close(self) -> None:
         """Take no more frames. The sender is told, unless it has all been acknowledged already."""
-        self._inbox.engine.close_inbox(self._inbox)
-
-
-class ReaderInbox(Inbox):
-    """Keeps frames until they are asked for. A frame counts as done when the next one is asked for."""
-
-    def __init__(self, engine: Engine, stream_id: str) -> None:
-        super().__init__(engine, stream_id)
-        self._loop = asyncio.get_running_loop()
-        self._wakeup: asyncio.Future[None] | None = None
-        self._current: DataStream | None = None
-
-    def deliver(self, frames: list[DataStream]) -> bool:
-        taken = super().deliver(frames[::-1])  # taken from the end, one by one
-        self._wake()
-        return taken
-
-    def closed(self, outcome: ActrRuntimeError | None) -> None:
-        super().closed(outcome)
-        self._wake()
-
-    async def next(self) -> DataStream:
-        """The next frame; `StreamReader.__anext__` says what it raises."""
-        if self._wakeup is not None:
-            raise waited_for_already(f"stream {self.stream_id}", "frame")
-        if self._current is not None:
-            self.done(self._current)
-            self._current = None
-            if not self.batches:
-                self.engine.progressed(self.receiver)
-        while not self.batches:
-            if self.is_closed:
-                if self.outcome is not None:
-                    raise self.outcome
-                raise StopAsyncIteration
-            self._wakeup = self._loop.create_future()
-            try:
-                await self._wakeup
-            finally:
-                self._wakeup = None
-        batch = self.batches[0]
-        self._current = batch.pop()
-        if not batch:
-            self.batches.popleft()
-            self.engine.progressed(self.receiver)
-        return self._current
-
-    def left(self) -> None:
-        """Its reader is no more, and so nobody can ask for frames. May be called on any thread, at any time."""
-        if not self.is_closed:
-            with suppress(RuntimeError):  # the loop is closed, and the node with it
-                self._loop.call_soon_threadsafe(self._close_unread)
-
-    def _close_unread(self) -> None:
-        if not self.is_closed:
-            self.engine.count("readers.left")
-            log.warning(
-                "stream %r was left before its end, and is closed; to close it in time, use "
-                "`async with ctx.stream(id) as frames: async for frame in frames`",
-                self.stream_id,
-            )
-            self.engine.close_inbox(self)
-
-    def _wake(self) -> None:
-        if self._wakeup is not None and not self._wakeup.done():
-            self._wakeup.set_result(None)
+        self._inbox.keeper.close(self._inbox)
 
 
 class StreamReader:
@@ -335,32 +107,4 @@ class StreamReader:
 
     async def aclose(self) -> None:
         """Stop reading: the sender is told. Nothing happens where the stream has ended."""
-        self._inbox.engine.close_inbox(self._inbox)
-
-
-def _is_cancelled(error: BaseException) -> bool:
-    """Was the task that this runs in cancelled? Else it is the user's own cancellation, of something else."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
-
-
-def is_async(callback: StreamCallback) -> bool:
-    """Is it an `async def`, or an object whose `__call__` is one? Everything else may block, and runs in a thread."""
-    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
-
-
-def waited_for_already(what: str, next_one: str) -> ActrStreamError:
-    """The error for a second task that iterates over the same thing."""
-    return ActrStreamError(
-        f"{what}: another task waits for its next {next_one} already; "
-        "iterate in one task, and hand on from there, by an asyncio.Queue for instance",
-        code=Status.FAILED_PRECONDITION,
-    )
-
-
-def already_registered(stream_id: str) -> ActrConfigError:
-    """The error for an id that is taken."""
-    return ActrConfigError(
-        f"stream {stream_id} is registered already in this node; unregister_stream first, or take another id",
-        code=Status.ALREADY_EXISTS,
-    )
+        self._inbox.keeper.close(self._inbox)

@@ -50,8 +50,8 @@ class Visitor:
     """What a tool looks around with."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.context = Context(engine)
+        self._lookup = engine.lookup
+        self.context = Context(engine.parts)
         """What it discovers, calls and streams with."""
 
     async def describe(
@@ -69,7 +69,7 @@ class Visitor:
         for text, what in ((name, "name"), (fingerprint, "fingerprint")):
             if text:
                 check_name(text, what)
-        spec: Spec = await self._engine.ask(Describe(0, actor_type, name, fingerprint, with_files), ANSWER_WITHIN)
+        spec: Spec = await self._lookup.ask(Describe(0, actor_type, name, fingerprint, with_files), ANSWER_WITHIN)
         if not with_files:
             return _published(spec.facts)
         # Checking a large one takes a while, and the loop has a broker to answer.
@@ -77,7 +77,7 @@ class Visitor:
 
     async def nodes(self) -> tuple[NodeInfo, ...]:
         """All nodes of the realm that are registered, this visitor among them, in the order of their ids."""
-        rows: tuple[Listed, ...] = await self._engine.ask(ListNodes(0), ANSWER_WITHIN)
+        rows: tuple[Listed, ...] = await self._lookup.ask(ListNodes(0), ANSWER_WITHIN)
         return tuple(sorted(map(_info, rows), key=lambda node: str(node.id)))
 
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from actrzmq.core.discovery import Change, Watched
 from actrzmq.errors import ActrConfigError
 from actrzmq.identity import ActrId, ActrType
-from actrzmq.runtime.receiving import waited_for_already
+from actrzmq.runtime.inbox import waited_for_already
+from actrzmq.runtime.lookup import Lookup
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from actrzmq.runtime.engine import Engine
 
 QUEUE = 10_000
 """Changes kept for one who does not read them; over it, the older half is dropped, since `instances` is what counts."""
@@ -26,8 +25,8 @@ class Watch:
     Iterating gives each `Change`: first those that are up, then as it happens.
     """
 
-    def __init__(self, engine: Engine, actor_type: ActrType) -> None:
-        self._engine = engine
+    def __init__(self, lookup: Lookup, actor_type: ActrType) -> None:
+        self._lookup = lookup
         self._type = actor_type
         self._changes: deque[Change] = deque()
         self._wakeup: asyncio.Future[None] | None = None
@@ -42,16 +41,14 @@ class Watch:
     async def __aenter__(self) -> Watch:
         if self._watched is not None:
             raise ActrConfigError("a watch is entered once; for another one, ctx.watch(type) again")
-        self._watched = self._engine.watch(self._type, self._add)
-        self._engine.opened_watch(self)
+        self._watched = self._lookup.watch(self._type, self._add, self.end)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._watched is not None:
-            self._engine.closed_watch(self)
-            self._engine.unwatch(self._watched)
+            self._lookup.unwatch(self._watched)
             self.end()
 
     def __aiter__(self) -> Watch:
@@ -80,7 +77,7 @@ class Watch:
         if len(self._changes) >= QUEUE:
             for _ in range(QUEUE // 2):
                 self._changes.popleft()
-            self._engine.count("watch.changes_dropped", QUEUE // 2)
+            self._lookup.counters["watch.changes_dropped"] += QUEUE // 2
         self._changes.append(change)
         self._wake()
 

@@ -20,7 +20,7 @@ async def take(frame: DataStream, sender: object) -> None:
 async def test_of_streams_that_were_closed_only_the_latest_are_remembered(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actrzmq.runtime.engine.CLOSED_STREAMS", 3)
+    monkeypatch.setattr("actrzmq.runtime.outlets.CLOSED_STREAMS", 3)
     sender, receiver = await world.start("Sender", drain_ms=100), await world.start("Receiver", drain_ms=100)
     ids = [f"s{number}" for number in range(5)]
     for stream_id in ids:
@@ -39,13 +39,13 @@ async def test_of_streams_that_were_closed_only_the_latest_are_remembered(
 
 
 async def test_streams_that_came_to_their_end_are_forgotten_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actrzmq.runtime.engine.CLOSED_STREAMS", 3)
+    monkeypatch.setattr("actrzmq.runtime.outlets.CLOSED_STREAMS", 3)
     node = await world.start()
     for number in range(10):
         await node.context().register_stream(f"s{number}", take)
         await node.context().send_stream(Dest.local(), DataStream(f"s{number}", 1, b"x"))
         await node.context().end_stream(Dest.local(), f"s{number}")
-    assert [stream_id for _, stream_id in node._engine._closed] == ["s7", "s8", "s9"]
+    assert [stream_id for _, stream_id in node._engine.outlets._closed] == ["s7", "s8", "s9"]
 
 
 async def test_of_the_types_that_are_called_only_the_latest_are_watched(

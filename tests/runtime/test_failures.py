@@ -116,7 +116,7 @@ async def test_all_that_is_open_when_a_node_breaks_is_told(world: World, monkeyp
     ]
     watching = asyncio.create_task(watch())
     await until(lambda: server.statistics()["calls.running_or_queued"], "the call")
-    await until(lambda: client._engine._outlets, "the stream")
+    await until(lambda: client._engine.outlets._open, "the stream")
     await asyncio.sleep(0.05)
     break_next_turn(client, monkeypatch)
     for task in waiting:
@@ -158,8 +158,8 @@ async def test_a_bug_in_the_first_turn_fails_the_start(world: World, monkeypatch
 async def test_a_bug_while_on_ready_runs_fails_the_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     class Hooked(Script):
         async def on_ready(self, ctx: Context) -> None:
-            monkeypatch.setattr(ctx._engine.session, "take_turn", broken)
-            ctx._engine.shell.wake()
+            monkeypatch.setattr(ctx._parts.session, "take_turn", broken)
+            ctx._parts.calls._wake()
             await asyncio.sleep(60)
 
     with pytest.raises(ActrRuntimeError, match="internal error"):

@@ -23,7 +23,7 @@ from actrzmq import (
     Status,
 )
 from actrzmq.runtime import sending, threads
-from actrzmq.runtime.receiving import CallbackInbox
+from actrzmq.runtime.inbox import CallbackInbox
 from tests.runtime.harness import Script, World, ask, spawn, to, until
 from tests.test_docs import QUICKSTART, blocks
 
@@ -231,7 +231,7 @@ async def test_a_stream_that_ends_before_its_first_frame_was_taken_up_leaves_no_
 
     def deliver_and_close(inbox: CallbackInbox, frames: list[DataStream]) -> None:
         deliver(inbox, frames)
-        inbox.engine.close_inbox(inbox)
+        inbox.keeper.close(inbox)
         closed.set()
 
     with pytest.MonkeyPatch.context() as patch:
@@ -248,7 +248,7 @@ async def test_frames_that_come_for_a_stream_that_has_ended_are_counted_and_not_
     node = await world.start()
     got: list[int] = []
     await node.context().register_stream("s", lambda frame, sender: got.append(1))
-    (inbox,) = node._engine._inboxes.values()
+    (inbox,) = node._engine.inboxes._open.values()
     await node.context().unregister_stream("s")
     inbox.deliver([DataStream("s", 1, b"x"), DataStream("s", 2, b"x")])
     await asyncio.sleep(0)

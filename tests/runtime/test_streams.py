@@ -226,7 +226,7 @@ async def test_a_stream_that_comes_before_its_registration_waits_for_it(world: W
 async def test_a_stream_that_nobody_registers_is_not_found_and_can_be_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actrzmq.runtime.engine.StreamLimits", partial(StreamLimits, register_within=300))
+    monkeypatch.setattr("actrzmq.runtime.sessions.StreamLimits", partial(StreamLimits, register_within=300))
     sender, receiver = await ends(world)
     frame = DataStream("s", 1, b"x")
     with pytest.raises(ActrNotFound, match="register_stream before asking"):

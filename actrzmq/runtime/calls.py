@@ -1,0 +1,173 @@
+"""Calls and tells: encoded here, sent to one node or to any of a type, and their replies decoded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from google.protobuf.message import DecodeError, EncodeError, Message
+
+from actrzmq.core.execution import Execution
+from actrzmq.core.session import Session
+from actrzmq.errors import ActrConfigError, ActrDecodeError, ActrTimeoutError
+from actrzmq.identity import Serial
+from actrzmq.net.clock import boottime_ms
+from actrzmq.net.link import Link
+from actrzmq.runtime.balancing import Balancer, PreparedCall
+from actrzmq.runtime.dest import Dest
+from actrzmq.runtime.limits import check_body, check_metadata, check_name, check_timeout
+from actrzmq.runtime.lookup import Lookup
+from actrzmq.runtime.messages import is_idempotent, response_of
+from actrzmq.runtime.payload import PayloadType, is_signal
+from actrzmq.runtime.promises import Promises, resolver
+from actrzmq.runtime.standing import Standing
+from actrzmq.wire.messages import Reply
+
+
+class Calls:
+    """What one node calls and tells. `own_response(route_key)` is what its own method of that key returns, if it has
+    one.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        link: Link,
+        wake: Callable[[], None],
+        standing: Standing,
+        promises: Promises,
+        counters: Counter[str],
+        lookup: Lookup,
+        own_response: Callable[[str], type[Message] | None],
+    ) -> None:
+        self._session = session
+        self._link = link
+        self._wake = wake
+        self._standing = standing
+        self._loop = standing.loop
+        self._promises = promises
+        self._own_response = own_response
+        self._balancer = Balancer(lookup, session.open_calls_to, self._call_once, counters)
+
+    async def call(
+        self,
+        dest: Dest,
+        route_key: str,
+        request: Message | bytes,
+        timeout_ms: int,
+        payload_type: PayloadType | None,
+        wait: bool,
+        metadata: Mapping[str, str] | None,
+        response_type: type[Message] | None,
+        within: Execution | None,
+    ) -> object:
+        """See `Context.call`. `within` is the running handler that makes the call, if one does."""
+        self._standing.check_running()
+        now = boottime_ms()
+        deadline = now + check_timeout(timeout_ms)
+        chain: tuple[Serial, ...] = ()
+        if within is not None:
+            deadline = min(deadline, within.deadline)
+            chain = (*getattr(within.request, "chain", ()), self._session.serial)
+        response = self._response_type(route_key, request, response_type)
+        route_key = check_name(route_key, "route key")
+        body = self._encode(request, route_key)
+        signal = is_signal(payload_type)
+        call = PreparedCall(route_key, body, deadline, chain, signal, check_metadata(metadata))
+        if dest.actor_type is not None:
+            idempotent = isinstance(request, Message) and is_idempotent(type(request), route_key)
+            reply = await self._balancer.call(dest.actor_type, call, wait, idempotent)
+        else:
+            serial = self._session.serial if dest.id is None else dest.id.serial
+            reply = await self._call_once(serial, call)
+        return reply.body if response is None else _decode(reply.body, response, route_key)
+
+    async def _call_once(self, serial: Serial, call: PreparedCall) -> Reply:
+        """One call to one node, to its end. Cancelling cancels it there too."""
+        now = boottime_ms()
+        route_key, deadline = call.route_key, call.deadline
+        if deadline <= now:
+            raise ActrTimeoutError(f"{route_key}: the deadline of the calling handler has passed; nothing was sent")
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        self._promises.add(future)
+        open_call = self._session.call(
+            serial,
+            route_key,
+            call.body,
+            deadline - now,
+            resolver(future),
+            now,
+            chain=call.chain,
+            is_signal=call.is_signal,
+            metadata=call.metadata,
+        )
+        self._wake()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._session.cancel(open_call, boottime_ms())
+            self._wake()
+            raise
+        finally:
+            self._promises.discard(future)
+
+    async def tell(
+        self,
+        dest: Dest,
+        route_key: str,
+        request: Message | bytes,
+        timeout_ms: int,
+        payload_type: PayloadType | None,
+        metadata: Mapping[str, str] | None,
+    ) -> None:
+        """See `Context.tell`."""
+        self._standing.check_running()
+        now = boottime_ms()
+        deadline = now + check_timeout(timeout_ms)
+        route_key = check_name(route_key, "route key")
+        body = self._encode(request, route_key)
+        signal, extra = is_signal(payload_type), check_metadata(metadata)
+        if dest.actor_type is not None:
+            serial = await self._balancer.pick(dest.actor_type, route_key, (), deadline, wait=False)
+            now = boottime_ms()
+        else:
+            serial = self._session.serial if dest.id is None else dest.id.serial
+        self._session.tell(serial, route_key, body, max(1, deadline - now), now, is_signal=signal, metadata=extra)
+        self._wake()
+
+    def _encode(self, request: Message | bytes, route_key: str) -> bytes:
+        if isinstance(request, Message):
+            try:
+                body = request.SerializeToString()
+            except EncodeError as error:
+                raise ActrConfigError(f"{route_key}: the request can't be encoded: {error}") from None
+        elif isinstance(request, bytes | bytearray | memoryview):
+            body = bytes(request)
+        else:
+            raise ActrConfigError(f"{route_key}: expected a protobuf message or bytes, got {type(request).__name__}")
+        return check_body(body, self._link.body_limit, route_key)
+
+    def _response_type(
+        self, route_key: str, request: Message | bytes, given: type[Message] | None
+    ) -> type[Message] | None:
+        if not isinstance(request, Message):
+            return None
+        response = given or response_of(type(request), route_key) or self._own_response(route_key)
+        if response is None:
+            raise ActrConfigError(
+                f"{route_key}: nobody has declared what it answers to {type(request).__name__}; "
+                "generate the client with `actr gen`, give response_type=, or send bytes"
+            )
+        return response
+
+
+def _decode(body: bytes, response: type[Message], route_key: str) -> Message:
+    try:
+        return response.FromString(body)
+    except DecodeError:
+        name = response.DESCRIPTOR.full_name
+        raise ActrDecodeError(
+            f"{route_key}: the reply ({len(body)} bytes) is not a {name}; do both sides have the same contract?",
+            may_have_run=True,
+        ) from None

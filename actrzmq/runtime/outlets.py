@@ -1,0 +1,248 @@
+"""The streams that a node sends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+from actrzmq.core.session import Session
+from actrzmq.core.streams import OutStream, Wish
+from actrzmq.errors import (
+    ActrConfigError,
+    ActrRuntimeError,
+    ActrStreamError,
+    ActrTimeoutError,
+    ActrTransportError,
+    Status,
+)
+from actrzmq.identity import Serial
+from actrzmq.net.clock import boottime_ms
+from actrzmq.net.link import Link
+from actrzmq.runtime.dest import Dest
+from actrzmq.runtime.limits import check_frame, check_name, check_timeout
+from actrzmq.runtime.lookup import Lookup
+from actrzmq.runtime.payload import PayloadType, lane_of
+from actrzmq.runtime.standing import Standing
+from actrzmq.wire.messages import DataStream
+
+CLOSED_STREAMS = 1_000
+"""Streams that have ended, remembered so that their senders hear of it at their next step, at most."""
+OPEN_WITHIN = 30_000
+
+
+class Outlet:
+    """One stream that this node sends: those who wait for its opening, for credit, or for its end."""
+
+    stream: OutStream
+
+    def __init__(self, keeper: Outlets, stream_id: str, loop: asyncio.AbstractEventLoop, link: Link) -> None:
+        self._keeper = keeper
+        self.stream_id = stream_id
+        self._loop = loop
+        self._link = link
+        self.opening: asyncio.Future[None] = self._loop.create_future()
+        self.ending: asyncio.Future[None] = self._loop.create_future()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.outcome: ActrRuntimeError | None = None
+        self.is_closed = False
+
+    def __call__(self, opened: object) -> None:
+        """The stream is open, or could not be opened."""
+        if not isinstance(opened, OutStream):
+            self._keeper.forget_opening(self)
+            self.closed(opened if isinstance(opened, ActrRuntimeError) else None)
+        elif not self.opening.done():
+            self.opening.set_result(None)
+
+    def writable(self) -> None:
+        """There is credit again: the senders that wait look again, in the order in which they came."""
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()
+
+    def closed(self, outcome: ActrRuntimeError | None) -> None:
+        """The stream has ended."""
+        self.is_closed = True
+        self.outcome = outcome
+        for future in (self.opening, self.ending):
+            if not future.done():
+                future.set_result(None)
+        self.writable()
+
+    async def push(self, frame: DataStream) -> None:
+        """Hand over one frame; waits for the opening and for credit. Raises how the stream was closed."""
+        frame = check_frame(frame, self._link.body_limit)
+        size = len(frame.payload())
+        if not self.opening.done():
+            await asyncio.shield(self.opening)
+        while not self.is_closed:
+            channel = self.stream.channel
+            assert channel is not None  # an open stream has one
+            if not self._waiting and channel.push(frame, size):
+                self._keeper.queued(self.stream)
+                return
+            waiting = self._loop.create_future()
+            self._waiting.append(waiting)
+            await waiting
+        raise self.failure()
+
+    def failure(self) -> ActrRuntimeError:
+        """Why no more can be sent."""
+        return self.outcome or ActrStreamError(f"stream {self.stream_id}: it has ended")
+
+    @property
+    def completed(self) -> int:
+        """Frames that the receiver has completed."""
+        channel = self.stream.channel
+        return channel.completed if channel is not None else 0
+
+
+class Outlets:
+    """All outlets of one node."""
+
+    def __init__(
+        self,
+        session: Session,
+        link: Link,
+        wake: Callable[[], None],
+        standing: Standing,
+        lookup: Lookup,
+        wish: Wish,
+    ) -> None:
+        self._session = session
+        self._link = link
+        self._wake = wake
+        self._standing = standing
+        self._lookup = lookup
+        self._wish = wish
+        self._open: dict[tuple[Serial, str], Outlet] = {}
+        self._closed: OrderedDict[tuple[Serial, str], Outlet] = OrderedDict()
+
+    async def send(self, dest: Dest, frame: DataStream, payload_type: PayloadType) -> None:
+        """See `Context.send_stream`."""
+        if dest.id is not None:
+            outlet = self._open.get((dest.id.serial, frame.stream_id()))
+            if outlet is not None:
+                await outlet.push(frame)
+                return
+        await self._outlet(self._serial(dest), frame.stream_id(), payload_type).push(frame)
+
+    async def open(self, dest: Dest, stream_id: str, payload_type: PayloadType) -> Dest:
+        """Open a stream and wait for that; returns the destination as one actor."""
+        if dest.actor_type is not None:
+            dest = Dest.actor((await self._lookup.discover(dest.actor_type, 0, all=False, patience=OPEN_WITHIN))[0].id)
+        if (self._serial(dest), stream_id) in self._open:
+            raise ActrStreamError(f"stream {stream_id}: it is open to {dest} already", code=Status.ALREADY_EXISTS)
+        key = (self._serial(dest), stream_id)
+        self._raise_closed(key)
+        outlet = self._outlet(*key, payload_type)
+        try:
+            await asyncio.shield(outlet.opening)
+        except asyncio.CancelledError:  # nobody is left who could send or end it
+            await self.abort(dest, stream_id, "withdrawn by its sender")
+            raise
+        if outlet.is_closed:
+            raise outlet.failure()
+        return dest
+
+    async def end(self, dest: Dest, stream_id: str, timeout_ms: int) -> None:
+        """See `Context.end_stream`."""
+        key = (self._serial(dest), stream_id)
+        timeout = check_timeout(timeout_ms) / 1000
+        outlet = self._open.get(key)
+        if outlet is None:
+            if key in self._closed:
+                self._raise_closed(key)
+                return  # the receiver has completed it, or it has been ended before
+            outlet = self._outlet(*key, PayloadType.StreamReliable)  # a stream of no frames has an end, too
+        await asyncio.shield(outlet.opening)
+        if not outlet.is_closed:
+            self._session.streams.end(outlet.stream, boottime_ms())
+            self._wake()
+        done = -1
+        while not outlet.ending.done():
+            if outlet.completed == done:
+                raise ActrTimeoutError(
+                    f"stream {stream_id}: {dest} has made no progress for {timeout_ms} ms, {done} frames are done"
+                )
+            done = outlet.completed
+            await asyncio.wait([outlet.ending], timeout=timeout)
+        if outlet.outcome is not None:
+            self._closed.pop(key, None)
+            raise outlet.outcome
+
+    async def abort(self, dest: Dest, stream_id: str, reason: str) -> None:
+        """See `Context.abort_stream`."""
+        key = (self._serial(dest), stream_id)
+        outlet = self._open.get(key)
+        if outlet is not None:
+            self._session.abort_stream(outlet.stream, ActrStreamError(f"stream {stream_id}: {reason}"), boottime_ms())
+            self._wake()
+            await asyncio.shield(outlet.ending)
+            self._closed.pop(key, None)
+
+    def queued(self, stream: OutStream) -> None:
+        """Frames wait in the channel of `stream`."""
+        self._session.streams.queued(stream)
+        self._wake()
+
+    def forget_opening(self, outlet: Outlet) -> None:
+        """It could not be opened, which those who wait for that hear; the id is free again."""
+        key = (outlet.stream.peer.serial, outlet.stream_id)
+        if self._open.get(key) is outlet:
+            del self._open[key]
+
+    def closed(self, outlet: Outlet, outcome: ActrRuntimeError | None) -> None:
+        """The stream has ended, which its sender hears at his next step."""
+        key = (outlet.stream.peer.serial, outlet.stream_id)
+        if self._open.get(key) is outlet:
+            del self._open[key]
+            self._closed[key] = outlet
+            if len(self._closed) > CLOSED_STREAMS:
+                self._closed.popitem(last=False)
+        outlet.closed(outcome)
+
+    def close_all(self, error: Callable[[], ActrRuntimeError]) -> None:
+        """The node has a bug: all end, here alone, each with an `error` of its own."""
+        for outlet in list(self._open.values()):
+            self.closed(outlet, error())
+
+    def _outlet(self, serial: Serial, stream_id: str, payload_type: PayloadType) -> Outlet:
+        key = (serial, stream_id)
+        outlet = self._open.get(key)
+        if outlet is not None:
+            return outlet
+        lane = lane_of(payload_type)
+        self._raise_closed(key, goes_on=True)
+        self._standing.check_running()
+        if self._standing.is_stopping:
+            raise ActrTransportError(f"stream {stream_id}: this node is stopping")
+        stream_id = check_name(stream_id, "stream id")
+        peer = self._session.peer(serial, f"stream {stream_id}")
+        outlet = Outlet(self, stream_id, self._standing.loop, self._link)
+        streams, wish = self._session.streams, self._wish
+        outlet.stream = streams.open(peer, stream_id, lane, wish, OPEN_WITHIN, outlet, boottime_ms())
+        self._open[key] = outlet
+        self._wake()
+        return outlet
+
+    def _raise_closed(self, key: tuple[Serial, str], *, goes_on: bool = False) -> None:
+        """A stream that the other side has closed raises once, at the sender's next step; then the id is free again.
+
+        If all that was sent is done, only one who `goes_on` sending is told.
+        """
+        outlet = self._closed.pop(key, None)
+        if outlet is not None:
+            error = outlet.outcome or (outlet.stream.farewell if goes_on else None)
+            if error is not None:
+                raise error
+
+    def _serial(self, dest: Dest) -> Serial:
+        if dest.actor_type is not None:
+            raise ActrConfigError(
+                f"a stream goes to one actor, not to any of {dest.actor_type}: "
+                "discover one and take Dest.actor(id), or use open_stream"
+            )
+        return self._session.serial if dest.id is None else dest.id.serial
