@@ -1,8 +1,7 @@
 """Streams that this node receives: who may send what, and where answers go; frames are the channels' business.
 
 A stream exists from OpenStream on, once somebody has registered its id; an opening that comes first waits 5 s for that.
-The first opener owns the id until its stream has ended. A registration that nobody opens ends as well, where it is
-known who should: with that node; and where it says how long to wait: after that.
+The first opener owns the id until its stream has ended. What is registered, and waits for its opener, is in `awaited`.
 
 An answer goes back the way the question came: what came over the control plane may have come there because the direct
 way is broken.
@@ -16,8 +15,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from actrzmq.core.awaited import Receiver, Receivers
 from actrzmq.core.credit import Budget
-from actrzmq.core.deadlines import Deadlines
 from actrzmq.core.early import EarlyOpening, EarlyOpenings
 from actrzmq.core.failures import error_for, failure_of
 from actrzmq.core.paths import Via, Ways
@@ -31,7 +30,6 @@ from actrzmq.errors import (
     ActrPermissionDenied,
     ActrRuntimeError,
     ActrStreamError,
-    ActrTimeoutError,
     ActrTransportError,
     Status,
 )
@@ -50,21 +48,6 @@ class StreamLimits(Struct, frozen=True):
     register_within: int = 5_000
     check: int = 1_000
     """How long a Grant may take to come back over the direct path."""
-
-
-class Receiver(Struct, eq=False):
-    """A stream id that somebody in this node has registered. `sink` is the shell's."""
-
-    stream_id: str
-    sender: Serial | None
-    sink: Any
-    stream: InStream | None = None
-    peer: Peer | None = None
-    """Who has opened it; it stays after the end."""
-    awaited: Peer | None = None
-    """Who should open it, and has not: it ends when that node goes down."""
-    open_by: int | None = None
-    """When it ends if nobody has opened it."""
 
 
 class InStream(Struct, eq=False):
@@ -103,10 +86,9 @@ class InStreams:
         self._counters = counters
         self.draining = False
         self.budget = Budget(limits.memory)
-        self._receivers: dict[str, Receiver] = {}
+        self.receivers = Receivers(turn)
         self._by_channel: dict[Channel, InStream] = {}
         self._early = EarlyOpenings(limits.register_within)
-        self._unopened: Deadlines[Receiver] = Deadlines()
         self._tombstones = Tombstones()
         self._busy: dict[InStream, None] = {}
 
@@ -126,28 +108,18 @@ class InStreams:
 
         Not opened, it ends when `awaited` goes down, and after `open_within` milliseconds.
         """
-        if stream_id in self._receivers:
+        if self.receivers.get(stream_id) is not None:
             return None
-        receiver = self._receivers[stream_id] = Receiver(stream_id, sender, sink)
+        receiver = self.receivers.add(stream_id, sender, sink)
         for opening in self._early.take(stream_id):
             self.asked(opening.peer, opening.ask, now)
         if receiver.stream is None:
-            self._await(receiver, awaited, None if open_within is None else now + open_within)
+            self.receivers.wait(receiver, awaited, None if open_within is None else now + open_within)
         return receiver
-
-    def expect(self, receiver: Receiver, peer: Peer) -> None:
-        """Take it from `peer` only, and await it from there; nothing happens if it is open, or no longer registered."""
-        if receiver.stream is None and self._receivers.get(receiver.stream_id) is receiver:
-            receiver.sender = peer.serial
-            self._await(receiver, peer, None)
-
-    def find(self, stream_id: str) -> Receiver | None:
-        """Who has registered that id."""
-        return self._receivers.get(stream_id)
 
     def unregister(self, receiver: Receiver, error: ActrRuntimeError, now: int) -> None:
         """Take it no longer; a stream that is open is cancelled with `error` as the reason for its sender."""
-        self._forget(receiver)
+        self.receivers.forget(receiver)
         if receiver.stream is not None:
             self._cancel(receiver.stream, error, now)
 
@@ -163,9 +135,7 @@ class InStreams:
             # CANCELLED: to a sender of which everything is done, this is no failure.
             self._cancel(stream, ActrStreamError(error.message, code=Status.CANCELLED), now)
         self._early.clear()
-        for receiver in [one for one in self._receivers.values() if one.sender is not None]:
-            # Whom it is for knows us by the identity that ends here.
-            self._give_up(receiver, ActrTransportError(f"stream {receiver.stream_id}: {error.message}"))
+        self.receivers.end_known_senders(error)
 
     # what the sender says of the opening
 
@@ -180,7 +150,7 @@ class InStreams:
         if refusal is not None:
             self._refuse(peer, ask, refusal, now)
             return
-        receiver = self._receivers.get(ask.stream_id)
+        receiver = self.receivers.get(ask.stream_id)
         if receiver is None:
             self._early.add(peer, ask, now)
             return
@@ -189,7 +159,7 @@ class InStreams:
             self._new_channel(), ask.stream_id, ask.lane, limits.window_frames, limits.window_bytes, self.budget
         )
         stream = InStream(peer, ask.open, receiver, channel, ask.path, ask.grants)
-        self._await_no_longer(receiver)
+        self.receivers.opened(receiver)
         receiver.stream, receiver.peer = stream, peer
         self._by_channel[channel.channel] = stream
         peer.incoming[ask.open] = stream
@@ -246,16 +216,9 @@ class InStreams:
         self._close(stream, stream.channel.outcome)
         return True
 
-    def not_there(self, peer: Peer, reason: Reason) -> None:
-        """`peer`, from whom streams may be awaited, can't be reached, or is down."""
-        for receiver in list(peer.awaited.values()):
-            assert isinstance(receiver, Receiver)
-            what = f"stream {receiver.stream_id}, which nobody has opened yet"
-            self._give_up(receiver, error_for(reason, peer.name, what, may_have_run=False))
-
     def peer_down(self, peer: Peer, reason: Reason) -> None:
         """`peer` is gone, and all streams from it."""
-        self.not_there(peer, reason)
+        self.receivers.not_there(peer, reason)
         for stream in list(peer.incoming.values()):
             if isinstance(stream, EarlyOpening):
                 self._early.drop(stream)
@@ -268,9 +231,7 @@ class InStreams:
 
     def expire(self, now: int) -> None:
         """Openings that nobody has registered for, and registrations that nobody has opened."""
-        for receiver in self._unopened.due(now):
-            message = f"stream {receiver.stream_id}: nobody opened it in time; look for the process that should send it"
-            self._give_up(receiver, ActrTimeoutError(message))
+        self.receivers.expire(now)
         for opening in self._early.expire(now):
             error = ActrNotFound(
                 f"stream {opening.ask.stream_id}: nobody registered it within {self._early.patience} ms; "
@@ -292,7 +253,7 @@ class InStreams:
 
     def next_deadline(self) -> int | None:
         """When `expire` has something to look at."""
-        deadlines = [self._early.next_deadline(), self._unopened.next_deadline()]
+        deadlines = [self._early.next_deadline(), self.receivers.next_deadline()]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     @property
@@ -309,38 +270,6 @@ class InStreams:
 
     def __len__(self) -> int:
         return len(self._by_channel)
-
-    # registrations
-
-    def _await(self, receiver: Receiver, peer: Peer | None, open_by: int | None) -> None:
-        if peer is not None:
-            if receiver.awaited is not None:
-                receiver.awaited.awaited.pop(receiver.stream_id, None)
-            peer.awaited[receiver.stream_id] = receiver
-            receiver.awaited = peer
-        if open_by is not None:
-            self._unopened.add(receiver, open_by)
-            receiver.open_by = open_by
-
-    def _await_no_longer(self, receiver: Receiver) -> None:
-        if receiver.awaited is not None:
-            receiver.awaited.awaited.pop(receiver.stream_id, None)
-            receiver.awaited = None
-        if receiver.open_by is not None:
-            self._unopened.remove(receiver, receiver.open_by)
-            receiver.open_by = None
-
-    def _forget(self, receiver: Receiver) -> None:
-        """The id is free again."""
-        self._await_no_longer(receiver)
-        if self._receivers.get(receiver.stream_id) is receiver:
-            del self._receivers[receiver.stream_id]
-
-    def _give_up(self, receiver: Receiver, error: ActrRuntimeError) -> None:
-        """Nobody has opened it, and nobody will."""
-        error.details.setdefault("last", "0")
-        self._forget(receiver)
-        self._turn().closed.append((receiver.sink, error))
 
     # opening
 
@@ -377,7 +306,7 @@ class InStreams:
             return ActrTransportError(f"{what}: the receiver is stopping and takes no new streams")
         if len(self._by_channel) + len(self._early) >= self._limits.streams:
             return ActrOverloaded(f"{what}: the receiver has {self._limits.streams} streams open already")
-        receiver = self._receivers.get(ask.stream_id)
+        receiver = self.receivers.get(ask.stream_id)
         if receiver is None:
             return None
         if receiver.stream is not None:
@@ -432,7 +361,7 @@ class InStreams:
         self._busy.pop(stream, None)
         receiver = stream.receiver
         receiver.stream = None
-        self._forget(receiver)
+        self.receivers.forget(receiver)
         self._count_what_was_lost(channel, outcome)
         self._turn().closed.append((receiver.sink, outcome))
 

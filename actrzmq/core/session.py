@@ -1,16 +1,14 @@
-"""A node's decisions: it composes registration, discovery, calls and streams, and owns the conversation with each peer.
+"""A node's decisions: it composes registration, discovery, calls and streams, and takes in what others say.
 
-What comes in goes to the machine whose business it is; what is to be done collects in a `Turn`, and what is to be said
-in an outbox for each destination. After a broken connection nothing that was in an outbox or on the wire is trusted to
-have arrived: outboxes are emptied, and every registration (ours, or a peer's, told by PeerBack) makes us say again all
-that is open: first `Outstanding`, which makes the peer forget everything else, then the open calls and openings
-themselves. The peer's deduplication makes that harmless.
+What comes in goes to the machine whose business it is: what the broker says to `conversation`, what it could not
+deliver to `repeating`, the rest to calls and streams. What is to be done collects in a `Turn`, and what is to be said
+in the outboxes of `saying`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec import Struct, structs
@@ -18,62 +16,36 @@ from msgspec import Struct, structs
 from actrzmq.core.answering import Answering
 from actrzmq.core.calling import Calling
 from actrzmq.core.calls import OpenCall
+from actrzmq.core.conversation import Conversation
 from actrzmq.core.discovery import Discovery, Watched
+from actrzmq.core.ending import Ending
 from actrzmq.core.execution import Execution
-from actrzmq.core.failures import error_for, error_from, failure_bytes
-from actrzmq.core.outbox import ID_BYTES, Outbox
+from actrzmq.core.failures import error_for
 from actrzmq.core.packing import metadata_bytes
 from actrzmq.core.peer import Peer
 from actrzmq.core.peers import Peers
 from actrzmq.core.registration import Life, Registration
+from actrzmq.core.repeating import Repeating
+from actrzmq.core.saying import Saying
 from actrzmq.core.serving import Serving, ServingLimits
 from actrzmq.core.streams import OutStream, Receiver, StreamLimits, Streams
 from actrzmq.core.turn import News, Outgoing, Turn
-from actrzmq.core.undelivered import SaidOnce, Undelivered
 from actrzmq.core.visiting import Visiting
-from actrzmq.errors import (
-    ActrRuntimeError,
-    ActrTransportError,
-)
+from actrzmq.errors import ActrRuntimeError, ActrTransportError
 from actrzmq.identity import ActrId, ActrType, Serial
 from actrzmq.wire.messages import (
     Batch,
-    Between,
     Call,
     Cancel,
-    Changed,
-    Deregistered,
     Describe,
     Envelope,
-    Failure,
-    Found,
-    Introduce,
     ListNodes,
-    Nodes,
-    NoSpec,
-    NotFound,
-    NotYet,
-    Opened,
-    OpenRefused,
-    OpenStream,
     Outstanding,
-    PeerBack,
-    PeerDown,
-    Publish,
     Reason,
-    Refused,
     Register,
-    Registered,
-    Renewed,
     Reply,
-    Reset,
     Returned,
-    Spec,
     Tell,
-    ToBroker,
-    Unknown,
-    Wanted,
-    Watching,
 )
 
 
@@ -109,7 +81,6 @@ class Session:
         self._register = register
         self.contract = contract
         self._began = now
-        self._draw = draw
         self.counters: Counter[str] = Counter()
         self.turn = Turn()
         self.registration = Registration(draw, self._describe, now)
@@ -117,14 +88,34 @@ class Session:
         self.registration.streams = lambda: self.streams.open_count
         self.discovery = Discovery()
         self.visiting = Visiting()
-        self._calling = Calling(self.limits.unanswered, self._post, lambda: self.turn, self.registration.silence)
-        self.serving = Serving(self.limits.serving, is_exported)
-        self._answering = Answering(self.serving, self._post, lambda: self.turn, self.counters)
-        self.streams = Streams(self.limits.streams, self._post, lambda: self.turn, draw, register.data, grants_endpoint)
         self.peers = Peers(self.id, self.limits.dead)
-        self._to_broker = Outbox()
-        self._dirty: dict[Peer, None] = {}
-        self._undelivered = Undelivered()
+        self._saying = saying = Saying(self.registration, self.peers)
+        self._say, self._post = saying.say, saying.post
+        self._calling = Calling(self.limits.unanswered, saying.post, self._turn, self.registration.silence)
+        self.serving = Serving(self.limits.serving, is_exported)
+        self._answering = Answering(self.serving, saying.post, self._turn, self.counters)
+        self.streams = Streams(self.limits.streams, saying.post, self._turn, draw, register.data, grants_endpoint)
+        self._repeating = Repeating(self.peers, self._calling, self.streams, saying, self.counters)
+        self._ending = Ending(
+            self.peers, self._calling, self._answering, self.streams, self.discovery, self.visiting, self._turn
+        )
+        self._conversation = Conversation(
+            self.registration,
+            self.peers,
+            saying,
+            self._repeating,
+            self._ending,
+            self.discovery,
+            self.visiting,
+            self.serving,
+            self._turn,
+            self._start,
+            lambda: self.id,
+            draw,
+            self.counters,
+            register.fingerprint,
+            contract,
+        )
 
     # who we are
 
@@ -152,20 +143,15 @@ class Session:
 
     def connected(self, now: int) -> None:
         """A handshake with the broker was completed: nothing said before on another connection is trusted."""
-        self.peers.connected()
-        self._forget_unsent()
-        self._say(self.registration.connected(now), now)
+        self._conversation.connected(now)
 
     def disconnected(self, now: int) -> None:
         """The connection to the broker is gone."""
-        self.registration.disconnected(now)
-        self._forget_unsent()
+        self._conversation.disconnected(now)
 
     def paused(self, gap: int, now: int) -> None:
         """The process was not scheduled for `gap` milliseconds. A whole lease: it may have been declared down."""
-        if gap > self.registration.lease and self.registration.session:
-            self._fence(f"not scheduled for {gap} ms, longer than the lease of {self.registration.lease} ms", now)
-            self._say(self.registration.register(now), now)
+        self._conversation.paused(gap, now)
 
     # calls
 
@@ -323,7 +309,7 @@ class Session:
     def _look_out_for(self, peer: Peer, now: int) -> None:
         """See to it that we hear when `peer` goes, as whoever has spoken to a node does."""
         if peer is not self.peers.me and not self.peers.is_watched(peer):
-            self._list_what_is_open(peer, now)
+            self._repeating.list_what_is_open(peer, now)
 
     def peer(self, serial: Serial, what: str) -> Peer:
         """The peer to open a stream to. Raises `ActrTransportError` if it is known to be down."""
@@ -335,7 +321,7 @@ class Session:
         """End a stream that this node sends, here and there, with `error`; one that is not open is withdrawn."""
         self.streams.abort(stream, error, now)
         if stream.channel is None:
-            self._list_what_is_open(stream.peer, now)
+            self._repeating.list_what_is_open(stream.peer, now)
 
     # leaving
 
@@ -349,9 +335,7 @@ class Session:
     def leave(self, now: int) -> None:
         """Deregister. What is still open ends here: ours as failed, the peers' by the broker's PeerDown."""
         error = ActrTransportError("the node has stopped")
-        self._end_everything(error, now)
-        self.discovery.fail_all(error, self.turn)
-        self.visiting.fail_all(error, self.turn)
+        self._ending.for_good(error, now)
         self._say(self.registration.leave(), now)
         if self.is_out:
             self.turn.news.append((News.OUT, ""))
@@ -367,9 +351,9 @@ class Session:
         if sender is None:
             for envelope in batch.envelopes:
                 if isinstance(envelope, Returned):
-                    self._returned(envelope, returned, now)
+                    self._repeating.returned(envelope, returned, now)
                 else:
-                    self._from_broker(envelope, now)
+                    self._conversation.heard(envelope, now)
             return
         if self.registration.life is Life.REGISTERING:
             # For an attempt that is overtaken; its age can't be known. Registering makes everybody say it again.
@@ -382,39 +366,6 @@ class Session:
         peer.congestion = 0
         self._from_peer(peer, batch, self.registration.clock.age(batch.sent_at, now), now)
         self._start(now)
-
-    def _from_broker(self, envelope: Envelope, now: int) -> None:
-        match envelope:
-            case Registered():
-                self._registered(envelope, now)
-            case Renewed():
-                self.registration.renewed(envelope, now)
-            case Unknown():
-                if self.registration.life is not Life.REGISTERING:  # else a Register is on its way
-                    self.connected(now)
-            case Introduce():
-                self._introduced(envelope, now)
-            case PeerDown(serial=serial, reason=reason):
-                self._peer_down(serial, reason, now)
-            case PeerBack(serial=serial):
-                self._peer_back(serial, now)
-            case Found() | NotFound() | NotYet():
-                self._say(self.discovery.answered(envelope, self.registration.lease, self.turn, now), now)
-            case Watching():
-                self._say(self.discovery.snapshot(envelope, self.turn), now)
-            case Changed():
-                self._say(self.discovery.changed(envelope, self.turn), now)
-            case Spec() | NoSpec() | Nodes():
-                self.visiting.answered(envelope, self.turn)
-            case Wanted():
-                self._publish(envelope.fingerprint, now)
-            case Refused():
-                self._refused(envelope, now)
-            case Deregistered():
-                self.registration.deregistered()
-                self.turn.news.append((News.OUT, ""))
-            case _:
-                self.counters["dropped.not_from_broker"] += 1
 
     def _from_peer(self, peer: Peer, batch: Batch, age: int, now: int) -> None:
         if batch.settled:
@@ -448,11 +399,9 @@ class Session:
             if peer is self.peers.me:
                 self._calling.let_settled_ride(peer, now)
             else:
-                self._dirty[peer] = None
+                self._saying.stir(peer)
         self.turn.cancel.extend(self.serving.overdue(now))
-        for peer, envelope in self._undelivered.due(now):
-            if self.peers.get(peer.serial) is peer:
-                self._deliver_again(peer, envelope, now)
+        self._repeating.tick(now)
         self.streams.tick(now)
         self._start(now)
 
@@ -465,7 +414,7 @@ class Session:
             self._calling.next_deadline(),
             self.serving.next_deadline(),
             self.streams.next_deadline(),
-            self._undelivered.next_deadline(),
+            self._repeating.next_deadline(),
         ]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
@@ -479,18 +428,7 @@ class Session:
 
     def outgoing(self, now: int) -> Iterator[Outgoing]:
         """Every batch that may be sent now, once."""
-        clock = self.registration.clock
-        if self.registration.life in (Life.ONLINE, Life.LEAVING):
-            for peer in self._dirty:
-                if peer.calls.settled:
-                    self._calling.let_settled_ride(peer, now)
-                for parcel in peer.outbox.take():
-                    yield Outgoing(peer.address, parcel, clock.broker_time(parcel.since))
-            self._dirty.clear()
-        if self.registration.life in (Life.REGISTERING, Life.ONLINE, Life.LEAVING):
-            # After the rest, since the last of it is Deregister.
-            for parcel in self._to_broker.take():
-                yield Outgoing(b"", parcel, clock.broker_time(parcel.since))
+        return self._saying.outgoing(self._calling, now)
 
     def statistics(self) -> dict[str, int]:
         """Counts for the operator: what is open, and what was dropped or refused, by reason."""
@@ -510,68 +448,10 @@ class Session:
         uptime = now - self._began
         return structs.replace(self._register, attempt=attempt, key=key, peers=self.peers.busy(), uptime=uptime)
 
-    def _registered(self, answer: Registered, now: int) -> None:
-        epoch = self.registration.epoch
-        if not self.registration.registered(answer, now):
-            self.counters["dropped.old_attempt"] += 1
-            return
-        if epoch and epoch != answer.epoch:
-            for idle in self.peers.forget_idle():
-                self._say_nothing_to(idle)
-        self.turn.news.append((News.REGISTERED, str(self.id)))
-        if self.serving.draining:
-            self._say(self.registration.drain(), now)
-        self._say(self.discovery.again(), now)
-        self._say(self.visiting.again(), now)
-        for peer in self.peers.others():
-            if peer.is_busy or peer.has_asked:
-                self._say_again(peer, now)
+    # private
 
-    def _refused(self, refused: Refused, now: int) -> None:
-        if refused.fatal:
-            self.registration.refused(is_fatal=True, retry_at=0)
-            error = error_from(Failure(refused.status, "ActrRuntimeError", f"the broker refuses: {refused.message}"))
-            self._end_everything(error, now)
-            self.discovery.fail_all(error, self.turn)
-            self.visiting.fail_all(error, self.turn)
-            self.turn.news.append((News.REFUSED, refused.message))
-        else:
-            self._fence(refused.message, now)  # registers under the new key at the next try
-            pause = 20 + int.from_bytes(self._draw(2)) % 200
-            self.registration.refused(is_fatal=False, retry_at=now + pause)
-
-    def _publish(self, fingerprint: str, now: int) -> None:
-        if not self.contract or fingerprint != self._register.fingerprint:
-            self.counters["dropped.wanted"] += 1
-        elif len(self.contract) > self.registration.body_limit:
-            self.counters["dropped.contract_too_large"] += 1
-        else:
-            self._to_broker.post(Publish(fingerprint, self.contract), len(self.contract), now)
-
-    def _fence(self, why: str, now: int) -> None:
-        """Become somebody else: whatever was open under the old identity ends, and has no effect from now on."""
-        self.counters["fenced"] += 1
-        error = ActrTransportError(f"this node was cut off and gave its identity up: {why}", may_have_run=True)
-        self._end_everything(error, now)
-        self.turn.gone.update(peer.serial for peer in self.peers)
-        self._forget_unsent()
-        self.registration.new_key()
-        self.peers.become(self.id)
-        self.turn.news.append((News.FENCED, why))
-
-    def _forget_unsent(self) -> None:
-        self._to_broker.take()
-        self._calling.forget_unsent()
-        self._undelivered.clear()
-        for peer in self._dirty:
-            peer.outbox.take()
-        self._dirty.clear()
-
-    def _say_nothing_to(self, peer: Peer) -> None:
-        self._dirty.pop(peer, None)
-        self._calling.settling.pop(peer, None)
-
-    # peers
+    def _turn(self) -> Turn:
+        return self.turn
 
     def _reachable(self, to: Serial, what: str) -> Peer:
         if self.is_out:
@@ -580,116 +460,8 @@ class Session:
             raise error_for(Reason.UNKNOWN, f"node {to:x}", what, may_have_run=False)
         return self.peers.meet(to)
 
-    def _introduced(self, introduce: Introduce, now: int) -> None:
-        is_new = introduce.id.serial not in self.peers
-        peer = self.peers.introduce(introduce)
-        if peer is None:
-            self.counters["dropped.introduced"] += 1
-        elif is_new and peer.has_asked:
-            self._list_what_is_open(peer, now)  # we may have forgotten it, and it not us
-
-    def _peer_back(self, serial: Serial, now: int) -> None:
-        peer = self.peers.get(serial)
-        if peer is not None and peer is not self.peers.me:
-            self._say_again(peer, now)
-
-    def _say_again(self, peer: Peer, now: int) -> None:
-        """Tell `peer` all that is open with it, and so what is not: that nothing is may be what it has not heard."""
-        peer.outbox.take()
-        peer.calls.take_settled()
-        self._list_what_is_open(peer, now)
-        self._calling.say_again(peer, now)
-        self.streams.say_again(peer, now)
-
-    def _list_what_is_open(self, peer: Peer, now: int) -> None:
-        ids = tuple(call.call.id for call in peer.calls.waiting())
-        listed = Outstanding(ids, self._calling.ids.last, tuple(peer.opens))
-        self._post(peer, listed, ID_BYTES * peer.open_count, now)
-
-    def _peer_down(self, serial: Serial, reason: Reason, now: int) -> None:
-        """It is down for good: nothing of it has effect from now on, even if it does not know yet."""
-        peer = self.peers.bury(serial)
-        if peer is None:
-            return
-        self._say_nothing_to(peer)
-        self.turn.gone.add(serial)
-        self._calling.fail_all(
-            peer,
-            lambda call: error_for(reason, peer.name, call.call.route, may_have_run=call.sent > 0),
-            now,
-        )
-        self._answering.gone(peer)
-        self.streams.peer_down(peer, reason)
-        self._start(now)
-
     def _start(self, now: int) -> None:
         self.turn.start.extend(self.serving.startable(now))
-
-    # what could not be delivered
-
-    def _returned(self, returned: Returned, batch: Batch | None, now: int) -> None:
-        peer = self.peers.get(returned.to)
-        if peer is None or batch is None:
-            self.counters["dropped.returned"] += 1
-            return
-        self.counters[f"returned.{returned.reason.name.lower()}"] += 1
-        if returned.reason in (Reason.UNREACHABLE, Reason.NOT_YET):
-            return  # PeerBack or PeerDown will tell; what is open is said again then
-        peer.congestion += 1
-        is_congested = returned.reason is Reason.CONGESTED
-        for envelope in batch.envelopes:
-            if isinstance(envelope, Call) and not (is_congested and self._calling.was_repeated(peer, envelope.id)):
-                self._calling.returned(peer, envelope.id, returned.reason, now)
-            elif isinstance(envelope, OpenStream):
-                self.streams.returned(peer, envelope.open, returned.reason)
-            if is_congested:
-                self._undelivered.add(peer, envelope, now)
-        if returned.reason in (Reason.UNKNOWN, Reason.DENIED):
-            self.streams.not_there(peer, returned.reason)
-        if is_congested:
-            self._calling.tell_again(peer, batch.settled, now)
-        elif peer.id is None and not peer.is_busy:
-            self.peers.forget(peer)  # it never was, as far as we know
-            self._say_nothing_to(peer)
-
-    def _deliver_again(self, peer: Peer, envelope: SaidOnce, now: int) -> None:
-        """Say it again if it is still true."""
-        match envelope:
-            case Reply():
-                if peer.answers.get(envelope.id) is not None:  # else its caller has given up
-                    self._post(peer, envelope, len(envelope.body) + failure_bytes(envelope.failure), now)
-            case Call():
-                self._calling.deliver_again(peer, envelope.id, now)
-            case Outstanding() | OpenStream():
-                self._list_what_is_open(peer, now)
-            case Opened():
-                self.streams.answer_again(peer, envelope.open, now)
-            case OpenRefused() | Reset():
-                self._post(peer, envelope, failure_bytes(envelope.failure), now)
-            case Cancel():
-                self._post(peer, envelope, 0, now)
-
-    # ends
-
-    def _end_everything(self, error: ActrRuntimeError, now: int) -> None:
-        for peer in self.peers:
-            self._calling.fail_all(peer, lambda call: _copy(error, may_have_run=call.sent > 0), now)
-            self._answering.gone(peer)
-        self.streams.end_everything(error, now)
-
-    # saying
-
-    def _say(self, messages: Iterable[ToBroker], now: int) -> None:
-        for message in messages:
-            self._to_broker.post(message, 128, now)
-
-    def _post(self, peer: Peer, envelope: Between, size: int, now: int) -> None:
-        """Queue `envelope` for `peer`. What can't go now because there is no broker is said again after it is back."""
-        if peer is not self.peers.me and not self.is_online and self.registration.life is not Life.LEAVING:
-            return
-        peer.outbox.post(envelope, size, now)
-        if peer is not self.peers.me:
-            self._dirty[peer] = None
 
     def _loop_back(self) -> None:
         """What we say to ourselves does not travel."""
@@ -701,10 +473,3 @@ class Session:
                 batch = Batch(0, envelopes, tuple(parcel.settled))
                 self._from_peer(self.peers.me, batch, 0, parcel.since)
                 self._start(parcel.since)
-
-
-def _copy(error: ActrRuntimeError, *, may_have_run: bool) -> ActrRuntimeError:
-    """A copy of `error` for one of those that it ends."""
-    return type(error)(
-        error.message, code=error.code, details=error.details, retryable=error.retryable, may_have_run=may_have_run
-    )

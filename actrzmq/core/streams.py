@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from actrzmq.core.incoming import InStream, InStreams, Receiver, StreamLimits
+from actrzmq.core.awaited import Receiver
+from actrzmq.core.incoming import InStream, InStreams, StreamLimits
 from actrzmq.core.outgoing import OutState, OutStream, OutStreams
 from actrzmq.core.paths import StreamParcel, Via, Ways, Wish, is_direct
 from actrzmq.core.peer import Peer
@@ -101,11 +102,11 @@ class Streams:
 
     def expect(self, receiver: Receiver, peer: Peer) -> None:
         """Take it from `peer` only, and await it from there; nothing happens if it is open, or no longer registered."""
-        self._in.expect(receiver, peer)
+        self._in.receivers.expect(receiver, peer)
 
     def receiver(self, stream_id: str) -> Receiver | None:
         """Who has registered that id."""
-        return self._in.find(stream_id)
+        return self._in.receivers.get(stream_id)
 
     def unregister(self, receiver: Receiver, error: ActrRuntimeError, now: int) -> None:
         """Take it no longer; a stream that is open is cancelled with `error` as the reason for its sender."""
@@ -199,7 +200,7 @@ class Streams:
 
     def not_there(self, peer: Peer, reason: Reason) -> None:
         """`peer` can't be reached: streams that were awaited from it won't come."""
-        self._in.not_there(peer, reason)
+        self._in.receivers.not_there(peer, reason)
 
     def peer_down(self, peer: Peer, reason: Reason) -> None:
         """`peer` is gone, and all streams with it."""

@@ -10,12 +10,13 @@ import pytest
 
 from actrzmq.core.answering import Answering
 from actrzmq.core.calling import Calling
+from actrzmq.core.conversation import Conversation
 from actrzmq.core.dedup import Answers
 from actrzmq.core.flight import Flight
 from actrzmq.core.patience import Patience
 from actrzmq.core.receiving import ReceiveChannel
 from actrzmq.core.registration import Clock
-from actrzmq.core.session import Session
+from actrzmq.core.repeating import Repeating
 from tests.core.chaos import Chaos
 
 SEEDS = 150
@@ -50,8 +51,8 @@ SABOTAGE: dict[str, tuple[type, str, Callable[..., Any], str]] = {
         nothing,
         "a broker's restart costs a call nothing but time",
     ),
-    "a node that does not list what is open": (Session, "_list_what_is_open", nothing, "what is settled is forgotten"),
-    "a node that is not fenced": (Session, "_fence", nothing, "who lives is registered at last"),
+    "a node that does not list what is open": (Repeating, "list_what_is_open", nothing, "what is settled is forgotten"),
+    "a node that is not fenced": (Conversation, "_fence", nothing, "who lives is registered at last"),
     "a caller that tells nobody what is settled": (
         Calling,
         "let_settled_ride",
