@@ -227,7 +227,8 @@ class BrokerLoop:
                 log.error("can't accept connections: out of file descriptors? raise the limit (ulimit -n)")
 
     def _keep(self) -> None:
-        effects, self._core.store_effects = self._core.store_effects, []
+        effects = list(self._core.store_effects)
+        self._core.store_effects.clear()
         for effect in effects:
             if isinstance(effect, Bury):
                 self._relay.forget(effect.serial)

@@ -501,5 +501,5 @@ def test_names_that_peers_make_up_push_nobody_out_of_the_memory_of_the_dead() ->
     gone.say(Deregister(gone.session))
     Member(world, CLIENT, "client", {"peers": tuple(map(Serial, range(1, 50)))}).register()
     world.wait(11_000)
-    assert len(world.core._disowned) == 3
+    assert len(world.core._roster.disowned) == 3
     assert isinstance(gone.register()[0], Refused)

@@ -271,7 +271,8 @@ class BrokerMachine(RuleBasedStateMachine):
         self.buried_before = set(self.buried)
 
     def take_effects(self) -> None:
-        effects, self.core.store_effects = self.core.store_effects, []
+        effects = list(self.core.store_effects)
+        self.core.store_effects.clear()
         for effect in effects:
             if isinstance(effect, Remember):
                 self.stored[effect.node.id.serial] = effect.node

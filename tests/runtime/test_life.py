@@ -509,14 +509,14 @@ async def test_a_node_that_a_restarted_broker_refuses_stops_and_says_why(
         with Broker(listen=endpoint):
             ref = await World(endpoint, tmp_path).start("Node", hooked)
             serving = asyncio.create_task(ref.wait_for_ctrl_c_and_shutdown())
-        monkeypatch.setattr("actrzmq.core.broker.PROTOCOL", 99)
+        monkeypatch.setattr("actrzmq.core.admission.PROTOCOL", 99)
         with Broker(listen=endpoint), pytest.raises(ActrConfigError, match=r"refuses this node.*protocol"):
             await serving
     assert hooked.heard == ["start", "ready", "stop"]
 
 
 async def test_a_node_that_the_broker_refuses_does_not_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actrzmq.core.broker.PROTOCOL", 99)
+    monkeypatch.setattr("actrzmq.core.admission.PROTOCOL", 99)
     with pytest.raises(ActrConfigError, match=r"refuses this node.*protocol"):
         await world.start("Node")
 
