@@ -7,7 +7,6 @@ import inspect
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeGuard
 
@@ -25,10 +24,8 @@ from actrzmq.runtime.parts import Parts
 from actrzmq.runtime.routes import Routes, Target
 from actrzmq.runtime.standing import Standing
 from actrzmq.runtime.tasks import Tasks, end_tasks
+from actrzmq.runtime.threads import THREADS, Threads
 from actrzmq.runtime.workload import Route
-
-THREADS = 64
-"""Threads for handlers that are plain `def`s."""
 
 log = logging.getLogger("actrzmq.dispatch")
 
@@ -54,7 +51,7 @@ class Dispatch:
         self._wake = wake
         self._standing = standing
         self._spawn = tasks.spawn
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = Threads(standing.loop, "actrzmq-handler", gives_up=False)
         self._abandoned = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.counters: Counter[str] = Counter()
@@ -75,8 +72,7 @@ class Dispatch:
     async def stop(self) -> None:
         """Cancel what still runs, and let go of the threads."""
         await end_tasks(self._tasks)
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def _finish(self, execution: Execution, outcome: Outcome) -> None:
         """A handler has ended."""
@@ -108,12 +104,9 @@ class Dispatch:
             overloaded = ActrOverloaded(f"{target.route.route_key}: all {THREADS} threads are held by hanging handlers")
             self._finish(execution, overloaded)
             return
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="actrzmq-handler")
-        loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(self._threads, _run_blocking, execution, target, request, context)
+        running = self._threads.submit(_run_blocking, execution, target, request, context).outcome
         try:
-            returned = await asyncio.shield(running)
+            returned, _ = await asyncio.shield(running)
             if inspect.isawaitable(returned):  # a `def` around an `async def`, as decorators make
                 returned = await _caught(returned)
             outcome = self._threaded(returned, target, context)

@@ -36,7 +36,7 @@ class Inboxes:
         self._report = report
         self._open: dict[str, Inbox] = {}
         self.tasks = tasks
-        self.threads = Threads(standing.loop)
+        self.threads = Threads(standing.loop, "actrzmq-stream", gives_up=True)
         self.counters = counters
 
     # what users ask for

@@ -1,9 +1,10 @@
-"""Threads for stream callbacks that are plain functions, and may block.
+"""Threads for users' functions that are plain `def`s, and may block.
 
 There are at most `THREADS`. When all are taken, jobs wait in the order in which they came; since a stream has one job
 at a time, streams take turns. A job that its stream no longer waits for is dropped if it waits, and counted if it runs:
-a thread can't be cancelled, so it stays taken until the function returns. If none returns for `STANDSTILL_S`, the jobs
-that wait are given up, so that nobody waits for ever behind functions that hang.
+a thread can't be cancelled, so it stays taken until the function returns. If none returns for `STANDSTILL_S`, stream
+callbacks that wait are given up, so that nobody waits for ever behind functions that hang. Handlers are not: they have
+a deadline.
 
 The threads are daemons, other than those of `concurrent.futures`: a function that hangs must not outlive the program.
 """
@@ -44,10 +45,15 @@ class NoThread(Exception):
 
 
 class Threads:
-    """The threads of one node; used from its event loop only, and made when they are needed."""
+    """Threads of one node; used from its event loop only, and made when they are needed.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    They are called `name`. Where it `gives_up`, jobs that wait end as `NoThread` if no function returns for a while.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str, *, gives_up: bool) -> None:
         self._loop = loop
+        self._name = name
+        self._gives_up = gives_up
         self._limit = THREADS
         self._patience = STANDSTILL_S
         self._started = 0
@@ -65,7 +71,7 @@ class Threads:
             self._run(job)
         else:
             self._waiting[job] = None
-            if self._look is None:
+            if self._gives_up and self._look is None:
                 self._look = self._loop.call_later(self._patience, self._look_round, self._returned_count)
         return job
 
@@ -101,7 +107,7 @@ class Threads:
         self._busy += 1
         if self._busy > self._started:
             self._started += 1
-            threading.Thread(target=self._work, name=f"actrzmq-stream-{self._started}", daemon=True).start()
+            threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
         self._ready.put(job)
 
     def _work(self) -> None:

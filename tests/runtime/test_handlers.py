@@ -24,7 +24,7 @@ from actrzmq import (
     rpc,
     service,
 )
-from tests.runtime.harness import RUN, SERVER, Script, World, ask, echo, to, until
+from tests.runtime.harness import RUN, SERVER, Script, World, ask, echo, spawn, to, until
 
 BLOCK = "test.Block.Run"
 
@@ -366,3 +366,38 @@ async def test_a_handler_without_await_at_all_is_answered(world: World) -> None:
     client, server = await world.pair(echo)
     assert await ask(client, Dest.type(SERVER), "x", RUN) == "x"
     assert server.statistics()["calls.running_or_queued"] == 0
+
+
+HANG = """
+import asyncio, sys, threading
+from actrzmq import ActrSystem, ActrTimeoutError, Dest, rpc, service
+from google.protobuf.wrappers_pb2 import StringValue
+
+@service("test.Hang")
+class Hang:
+    @rpc
+    def run(self, req: StringValue, ctx) -> StringValue:
+        threading.Event().wait()
+        return req
+
+async def main():
+    async with await ActrSystem.from_toml(sys.argv[1]) as system:
+        ctx = (await system.attach(Hang()).start()).context()
+        try:
+            await ctx.call(Dest.local(), "test.Hang.Run", StringValue(), 100, response_type=StringValue)
+        except ActrTimeoutError:
+            print("answered", flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_def_handler_that_hangs_does_not_keep_the_program_from_ending(world: World) -> None:
+    process = await asyncio.to_thread(spawn, HANG, str(world.manifest()), cwd=world.folder)
+    try:
+        out, err = await asyncio.to_thread(process.communicate, timeout=20)
+    finally:
+        process.kill()
+    assert out == "answered\n", err
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
