@@ -9,6 +9,7 @@ from actrzmq.codegen.references import Imports, References, files_of
 from actrzmq.codegen.services import actor_module, render_actor, render_client
 from actrzmq.codegen.stubs import render_stub
 from actrzmq.codegen.text import block, bytes_literal, call, docstring, header
+from actrzmq.contracts.fingerprint import ServiceFingerprint, file_fingerprint, service_fingerprint
 
 PROTOS = "the project's .proto files"
 
@@ -56,18 +57,29 @@ def _root(root: Root) -> dict[str, str]:
 
 
 def _descriptors(root: Root) -> str:
-    files = "".join(f"    # {file.name}\n{bytes_literal(_bare(file), 4)},\n" for file in root.files)
+    files = "".join(f"    # {file.name}\n{bytes_literal(_serialized(file), 4)},\n" for file in root.files)
+    if root.alias:
+        files += f'    fingerprint="{_fingerprint(root)}",\n'
     return (
         f"{header(PROTOS)}{docstring('The descriptors of the files, imports before importers.')}\n\n"
         f"from actrzmq.runtime.descriptors import Files\n\nFILES = Files(\n{files})\n"
     )
 
 
-def _bare(file: FileDescriptorProto) -> bytes:
+def _fingerprint(root: Root) -> ServiceFingerprint:
+    """That of the contract which the files of a dependency are; by it a node knows what it has agreed on."""
+    return service_fingerprint((module.path, file_fingerprint(_bare(module.descriptor))) for module in root.modules)
+
+
+def _serialized(file: FileDescriptorProto) -> bytes:
+    return _bare(file).SerializeToString(deterministic=True)
+
+
+def _bare(file: FileDescriptorProto) -> FileDescriptorProto:
     bare = FileDescriptorProto()
     bare.CopyFrom(file)
     bare.ClearField("source_code_info")
-    return bare.SerializeToString(deterministic=True)
+    return bare
 
 
 def _messages(root: Root, module: Module) -> str:

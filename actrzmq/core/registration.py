@@ -88,6 +88,8 @@ class Registration:
         self.clock = Clock()
         self.session = 0
         self.epoch = 0
+        self.restarted_at: int | None = None
+        """When we came back to a broker that had been restarted; None if that never was."""
         self.token = b""
         self.relay = ""
         self.lease = 10_000
@@ -144,6 +146,7 @@ class Registration:
         if answer.epoch != self.epoch:
             self.clock.reset()
             self.relayed = 0
+            self.restarted_at = now if self.epoch else None
         self.clock.learn(self._registered_at, now, answer.broker_time)
         self.session, self.epoch, self.token = answer.session, answer.epoch, answer.token
         self.lease, self.renew_every, self.body_limit = answer.lease, max(50, answer.renew), answer.body_limit

@@ -14,10 +14,11 @@ from collections.abc import Awaitable, Callable, Collection
 from msgspec import Struct
 
 from actrzmq.core.balance import Attempts, choose
-from actrzmq.core.discovery import Watched
-from actrzmq.errors import ActrNotFound, ActrRuntimeError, ActrTimeoutError
+from actrzmq.core.discovery import Change, Watched
+from actrzmq.errors import ActrContractMismatch, ActrNotFound, ActrRuntimeError, ActrTimeoutError
 from actrzmq.identity import ActrType, Serial
 from actrzmq.net.clock import boottime_ms
+from actrzmq.runtime.agreements import Agreements
 from actrzmq.runtime.lookup import Lookup
 from actrzmq.wire.messages import Reply
 
@@ -47,11 +48,13 @@ class Balancer:
     def __init__(
         self,
         lookup: Lookup,
+        agreements: Agreements,
         open_calls_to: Callable[[Serial], int],
         call_once: Callable[[Serial, PreparedCall], Awaitable[Reply]],
         counters: Counter[str],
     ) -> None:
         self._lookup = lookup
+        self._agreements = agreements
         self._open_calls_to = open_calls_to
         self._call_once = call_once
         self._counters = counters
@@ -82,7 +85,11 @@ class Balancer:
         """
         try:
             async with asyncio.timeout((max(0, deadline - boottime_ms()) + PICK_GRACE) / 1000):
-                return await self._pick(actor_type, tried, deadline, wait)
+                while True:
+                    try:
+                        return await self._pick(actor_type, tried, deadline, wait)
+                    except ActrContractMismatch as error:
+                        await self._agreements.settle(error)
         except TimeoutError as error:
             if isinstance(error, ActrRuntimeError):
                 raise
@@ -92,9 +99,12 @@ class Balancer:
         watched = self._watch(actor_type)
         if not watched.instances or watched.is_stale:
             left = max(0, deadline - boottime_ms())
-            found = await self._lookup.discover(actor_type, left if wait else 0, all=False, patience=left)
+            found = await self._agreements.discover(actor_type, left if wait else 0, all=False, patience=left)
             return found[0].id.serial
         instances = list(watched.instances.values())
+        agreement = self._agreements.of(actor_type)
+        if agreement is not None:
+            instances = await self._agreements.choose(agreement, instances, tried, deadline)
         chosen = choose(instances, tried, self._open_calls_to, random.randrange)
         if chosen is None:
             raise ActrNotFound(f"no live node of type {actor_type}; is its process running?")
@@ -103,8 +113,30 @@ class Balancer:
     def _watch(self, actor_type: ActrType) -> Watched:
         watched = self._topics.pop(actor_type, None)
         if watched is None:
-            watched = self._lookup.watch(actor_type, None)
+            watched = self._lookup.watch(actor_type, self._looker(actor_type))
             if len(self._topics) >= WATCHED_TYPES:
                 self._lookup.unwatch(self._topics.popitem(last=False)[1])
         self._topics[actor_type] = watched  # at the end: most recently used
         return watched
+
+    def _looker(self, actor_type: ActrType) -> Callable[[Change], None] | None:
+        """What is told when instances come and go, where their contracts matter: new ones are judged beforehand."""
+        agreement = self._agreements.of(actor_type)
+        if agreement is None:
+            return None
+        is_due = False
+
+        def look() -> None:
+            nonlocal is_due
+            is_due = False
+            watched = self._topics.get(actor_type)
+            if watched is not None:
+                self._agreements.look_at(agreement, watched.instances.values())
+
+        def changed(change: Change) -> None:
+            nonlocal is_due
+            if change.is_up and not is_due:  # a snapshot tells of each instance, and is looked at once
+                is_due = True
+                asyncio.get_running_loop().call_soon(look)
+
+        return changed

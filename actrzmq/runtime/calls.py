@@ -14,6 +14,7 @@ from actrzmq.errors import ActrConfigError, ActrDecodeError, ActrTimeoutError
 from actrzmq.identity import Serial
 from actrzmq.net.clock import boottime_ms
 from actrzmq.net.link import Link
+from actrzmq.runtime.agreements import Agreements
 from actrzmq.runtime.balancing import Balancer, PreparedCall
 from actrzmq.runtime.dest import Dest
 from actrzmq.runtime.limits import check_body, check_metadata, check_name, check_timeout
@@ -39,6 +40,7 @@ class Calls:
         promises: Promises,
         counters: Counter[str],
         lookup: Lookup,
+        agreements: Agreements,
         own_response: Callable[[str], type[Message] | None],
     ) -> None:
         self._session = session
@@ -48,7 +50,7 @@ class Calls:
         self._loop = standing.loop
         self._promises = promises
         self._own_response = own_response
-        self._balancer = Balancer(lookup, session.open_calls_to, self._call_once, counters)
+        self._balancer = Balancer(lookup, agreements, session.open_calls_to, self._call_once, counters)
 
     async def call(
         self,

@@ -7,7 +7,7 @@ differently can't both be there: the second gets a pool of its own, and with it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, cast
@@ -24,12 +24,25 @@ from actrzmq.contracts.fingerprint import default_json_name
 from actrzmq.contracts.pools import copy_well_known, found
 from actrzmq.contracts.wellknown import WELL_KNOWN
 
+_contracts: dict[str, Sequence[FileDescriptorProto]] = {}
+"""The contracts of dependencies whose generated code was imported, by fingerprint."""
+
+
+def generated_contract(fingerprint: str) -> Sequence[FileDescriptorProto] | None:
+    """The files of the contract with that fingerprint, if its generated code was imported in this process."""
+    return _contracts.get(fingerprint)
+
 
 class Files:
-    """The files of one folder of generated code, in one pool; `serialized` has imports before importers."""
+    """The files of one folder of generated code, in one pool; `serialized` has imports before importers.
 
-    def __init__(self, *serialized: bytes) -> None:
+    `fingerprint` is that of the contract which the files are, where they are a dependency's.
+    """
+
+    def __init__(self, *serialized: bytes, fingerprint: str = "") -> None:
         self._protos = [FileDescriptorProto.FromString(content) for content in serialized]
+        if fingerprint:
+            _contracts[fingerprint] = self._protos
         _import_well_known(self._protos)
         self.pool = self._default_pool() or self._private_pool()
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from actrzmq.contracts.bundle import Contract
+from actrzmq.core.agreement import Agreement
 from actrzmq.core.streams import Wish
 from actrzmq.core.turn import News, Turn
 from actrzmq.errors import ActrConfigError, ActrRuntimeError, ActrTransportError
-from actrzmq.identity import ActrId
+from actrzmq.identity import ActrId, ActrType
 from actrzmq.manifest.model import Manifest
 from actrzmq.net.clock import boottime_ms
 from actrzmq.net.shell import Shell
+from actrzmq.runtime.agreements import Agreements
 from actrzmq.runtime.calls import Calls
 from actrzmq.runtime.context import Context
 from actrzmq.runtime.dispatch import Dispatch
@@ -51,6 +53,7 @@ class Engine:
         manifest: Manifest,
         workloads: Sequence[WorkloadBase],
         contract: Contract | None = None,
+        agreements: Mapping[ActrType, Agreement] | None = None,
         *,
         visiting: bool = False,
     ) -> None:
@@ -70,13 +73,22 @@ class Engine:
         self.session = session = new_session(manifest, contract, routes, self.shell.plane, visiting)
         link, wake = self.shell.link, self.shell.wake
         self.lookup = Lookup(session, wake, standing, self._promises, self._counters)
+        self.agreements = Agreements(self.lookup, session, self._tasks, self._counters, agreements or {})
         self.calls = Calls(
-            session, link, wake, standing, self._promises, self._counters, self.lookup, routes.response_of
+            session,
+            link,
+            wake,
+            standing,
+            self._promises,
+            self._counters,
+            self.lookup,
+            self.agreements,
+            routes.response_of,
         )
         self.inboxes = Inboxes(session, wake, standing, self._tasks, self._counters, self._callback_raised)
         wish = Wish[manifest.streams.path.name]
-        self.outlets = Outlets(session, link, wake, standing, self.lookup, wish)
-        self.parts = Parts(session, standing, self.lookup, self.calls, self.inboxes, self.outlets)
+        self.outlets = Outlets(session, link, wake, standing, self.agreements, wish)
+        self.parts = Parts(session, standing, self.lookup, self.agreements, self.calls, self.inboxes, self.outlets)
         self.dispatch = Dispatch(routes, self.parts, link, wake, standing, self._tasks)
         self._draining = Draining(session, wake, standing)
 

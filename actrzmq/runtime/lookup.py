@@ -37,9 +37,12 @@ class Lookup:
         self._ends: dict[Watched, Callable[[], None]] = {}
 
     async def discover(
-        self, actor_type: ActrType, timeout_ms: int, *, all: bool, patience: int = 0
+        self, actor_type: ActrType, timeout_ms: int, *, all: bool, patience: int = 0, fingerprint: str = ""
     ) -> tuple[Instance, ...]:
-        """See `Context.discover`. `patience` is for a broker that is away, where that is more than the timeout."""
+        """Whom the broker has of that type, whatever their contracts; with that `fingerprint`, where any have it.
+
+        `patience` is for a broker that is away, where that is more than the timeout.
+        """
         self._standing.check_running()
         _check_type(actor_type, "discover")
         timeout = check_timeout(timeout_ms, may_be_zero=True)
@@ -53,6 +56,7 @@ class Lookup:
             patience=patience,
             waiter=resolver(future),
             now=boottime_ms(),
+            fingerprint=fingerprint,
         )
         self._wake()
         try:

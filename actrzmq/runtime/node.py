@@ -18,6 +18,7 @@ from actrzmq.runtime.dest import Dest
 from actrzmq.runtime.engine import Engine
 from actrzmq.runtime.hooks import run_hook
 from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS
+from actrzmq.runtime.locked import read_agreements
 from actrzmq.runtime.payload import PayloadType
 from actrzmq.runtime.publishing import own_contract
 from actrzmq.runtime.signals import listening
@@ -45,20 +46,21 @@ class ActrNode:
         """Run the `on_start` hooks, register, run `on_ready`; returns once others can find the node.
 
         Waits for the broker for as long as it takes (bound it with `asyncio.timeout`). Raises `ActrConfigError` for
-        generated code that is stale or missing, for a contract that can't be published, and where the broker refuses
-        the node; `ActrGateNotInitialized` where the node is closed meanwhile. A start that has failed may be tried
-        again.
+        generated code that is stale or missing, for a contract that can't be published, for a lock file that is damaged
+        or contradicts the manifest, and where the broker refuses the node; `ActrGateNotInitialized` where the node is
+        closed meanwhile. A start that has failed may be tried again.
         """
         if self._is_closed:
             raise ActrGateNotInitialized("this node has been closed; attach the workloads anew for another one")
         if self._engine is not None:
             raise ActrConfigError("this node has been started already; attach the workloads anew for another one")
         contract = own_contract(self._manifest, self._workloads)
+        agreements = read_agreements(self._manifest)
         watch_parent(self._manifest.runtime.drain_ms / 1000 + LAST_SECONDS)
         if self._manifest.filter_level is not None:
             logging.getLogger("actrzmq").setLevel(self._manifest.filter_level.upper())
         self._has_started_or_failed.clear()
-        engine = self._engine = Engine(self._manifest, self._workloads, contract)
+        engine = self._engine = Engine(self._manifest, self._workloads, contract, agreements)
         try:
             await self._start(engine)
         except BaseException:

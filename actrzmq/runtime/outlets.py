@@ -19,9 +19,9 @@ from actrzmq.errors import (
 from actrzmq.identity import Serial
 from actrzmq.net.clock import boottime_ms
 from actrzmq.net.link import Link
+from actrzmq.runtime.agreements import Agreements
 from actrzmq.runtime.dest import Dest
 from actrzmq.runtime.limits import check_frame, check_name, check_timeout
-from actrzmq.runtime.lookup import Lookup
 from actrzmq.runtime.payload import PayloadType, lane_of
 from actrzmq.runtime.standing import Standing
 from actrzmq.wire.messages import DataStream
@@ -108,14 +108,14 @@ class Outlets:
         link: Link,
         wake: Callable[[], None],
         standing: Standing,
-        lookup: Lookup,
+        agreements: Agreements,
         wish: Wish,
     ) -> None:
         self._session = session
         self._link = link
         self._wake = wake
         self._standing = standing
-        self._lookup = lookup
+        self._agreements = agreements
         self._wish = wish
         self._open: dict[tuple[Serial, str], Outlet] = {}
         self._closed: OrderedDict[tuple[Serial, str], Outlet] = OrderedDict()
@@ -132,7 +132,8 @@ class Outlets:
     async def open(self, dest: Dest, stream_id: str, payload_type: PayloadType) -> Dest:
         """Open a stream and wait for that; returns the destination as one actor."""
         if dest.actor_type is not None:
-            dest = Dest.actor((await self._lookup.discover(dest.actor_type, 0, all=False, patience=OPEN_WITHIN))[0].id)
+            found = await self._agreements.discover(dest.actor_type, 0, all=False, patience=OPEN_WITHIN)
+            dest = Dest.actor(found[0].id)
         if (self._serial(dest), stream_id) in self._open:
             raise ActrStreamError(f"stream {stream_id}: it is open to {dest} already", code=Status.ALREADY_EXISTS)
         key = (self._serial(dest), stream_id)

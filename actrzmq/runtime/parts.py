@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from actrzmq.core.session import Session
+from actrzmq.runtime.agreements import Agreements
 from actrzmq.runtime.calls import Calls
 from actrzmq.runtime.inboxes import Inboxes
 from actrzmq.runtime.lookup import Lookup
@@ -18,6 +19,7 @@ class Parts(Struct, frozen=True):
     session: Session
     standing: Standing
     lookup: Lookup
+    agreements: Agreements
     calls: Calls
     inboxes: Inboxes
     outlets: Outlets

@@ -9,20 +9,19 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from actrzmq.contracts.bundle import Contract, Published, unpack
-from actrzmq.errors import ActrConfigError, ActrDecodeError, ActrTransportError
+from actrzmq.contracts.bundle import Contract, Published
+from actrzmq.errors import ActrConfigError, ActrTransportError
 from actrzmq.identity import MAX_REALM, ActrId, ActrType
 from actrzmq.manifest import values
 from actrzmq.manifest.model import MANIFEST_NAME, Manifest
 from actrzmq.runtime.context import Context
 from actrzmq.runtime.engine import Engine
 from actrzmq.runtime.limits import check_name, check_timeout
+from actrzmq.runtime.opening import ANSWER_WITHIN, opened
 from actrzmq.wire.messages import Describe, Facts, Listed, ListNodes, Spec
 
 VISITOR = ActrType("actrzmq", "Visitor")
 NAME = "visitor"
-ANSWER_WITHIN = 8_000
-"""Milliseconds that the broker has for an answer: it may itself wait for a contract that is just being published."""
 
 
 class NodeInfo(Struct, frozen=True):
@@ -73,7 +72,7 @@ class Visitor:
         if not with_files:
             return _published(spec.facts)
         # Checking a large one takes a while, and the loop has a broker to answer.
-        return await asyncio.to_thread(_opened, spec)
+        return _published(spec.facts, await asyncio.to_thread(opened, spec))
 
     async def nodes(self) -> tuple[NodeInfo, ...]:
         """All nodes of the realm that are registered, this visitor among them, in the order of their ids."""
@@ -113,16 +112,6 @@ async def _arrive(engine: Engine, url: str, within_ms: int) -> None:
         raise ActrTransportError(
             f"no broker answers at {url} within {within_ms} ms; is actrzmq-broker running there?"
         ) from None
-
-
-def _opened(spec: Spec) -> Published:
-    try:
-        contract = unpack(spec.body)
-    except ActrConfigError as error:
-        raise ActrDecodeError(f"the contract of {spec.facts.name!r} that the broker gave is none: {error}") from None
-    if contract.fingerprint != spec.facts.fingerprint:
-        raise ActrDecodeError(f"the broker gave another contract of {spec.facts.name!r} than the one it names")
-    return _published(spec.facts, contract)
 
 
 def _published(facts: Facts, contract: Contract | None = None) -> Published:

@@ -22,22 +22,17 @@ from actrzmq import (
     Dest,
 )
 from actrzmq.brokerd.store import Store
-from actrzmq.contracts.bundle import Contract, contract_file, contract_of, to_json
+from actrzmq.contracts.bundle import contract_file, contract_of, to_json
 from actrzmq.core.broker import BrokerLimits
 from actrzmq.manifest.load import load_manifest
-from actrzmq.runtime.decorators import as_workload
 from actrzmq.runtime.visitor import VISITOR, visit
 from tests.codegen.protos import STREAM_SERVER, compiled
 from tests.net.peers import Broker, address
-from tests.runtime.harness import RUN, SERVER, Handler, Script, World, echo
+from tests.runtime.harness import RUN, SERVER, Script, World
+from tests.runtime.publishers import contract, publisher
 
 LIMITS = BrokerLimits(contracts=1 << 24)
 LARGE = STREAM_SERVER + "// " + "large " * 20_000 + "\n"
-
-
-def contract(text: str = STREAM_SERVER) -> Contract:
-    found = compiled(stream_server=text)
-    return contract_of([contract_file("stream_server.proto", text, found["stream_server.proto"])])
 
 
 @pytest.fixture
@@ -45,21 +40,6 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     """A live broker in a thread of this process, with a store."""
     with Broker(LIMITS, store=Store(tmp_path / "broker.db")) as broker:
         yield broker
-
-
-def publisher(
-    world: World, type_name: str = "Server", text: str = STREAM_SERVER, handler: Handler = echo, more: str = ""
-) -> ActrNode:
-    """A node that exports `text`, as generated code would have it."""
-    path = world.manifest(type_name, more)
-    export = path.parent / "stream_server.proto"
-    export.write_text(text)
-    path.write_text(f'exports = ["{export.name}"]\n{path.read_text()}')
-    generated = path.parent / "contract.json"
-    generated.write_text(to_json(contract(text)))
-    workload = as_workload(Script(handler))
-    vars(workload.get_dispatcher())["contract"] = generated
-    return ActrNode(load_manifest(path), [workload])
 
 
 async def test_what_a_server_exports_is_described_to_a_visitor(world: World) -> None:
