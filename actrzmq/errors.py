@@ -130,9 +130,9 @@ class ActrConfigError(ActrRuntimeError, ValueError):
 
 
 class ActrContractMismatch(ActrRuntimeError):
-    """The contract of the other side breaks the one that was locked (FAILED_PRECONDITION).
+    """The contract of the other side breaks the one that was locked, or can't be compared (FAILED_PRECONDITION).
 
-    `details["rule"]` and `details["element"]` say what breaks first.
+    `details["rule"]` and `details["element"]` say what breaks first, `details["fingerprint"]` of which contract.
     """
 
     default_code = Status.FAILED_PRECONDITION

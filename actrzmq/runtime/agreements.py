@@ -168,7 +168,7 @@ class Agreements:
         else:
             agreement.judged(fingerprint, breach)
             if breach is not None:
-                log.warning(
+                log.info(
                     "contract not taken type=%s fingerprint=%s: %s", agreement.type, short(fingerprint), breach.text
                 )
 
