@@ -7,7 +7,7 @@ silent gets no new ones either: they are kept back, and fail as unsent when the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from msgspec import structs
@@ -138,10 +138,16 @@ class Calling:
         if call is not None:
             self._send_again(call, now)
 
-    def fail_all(self, peer: Peer, error: Callable[[OpenCall], ActrRuntimeError], now: int) -> None:
-        """End everything that is open with `peer`, which is gone."""
+    def fail_all(
+        self,
+        peer: Peer,
+        error: Callable[[OpenCall], ActrRuntimeError],
+        now: int,
+        but: Collection[CallId] = (),
+    ) -> None:
+        """End everything that is open with `peer`, which is gone, but for the calls in `but`."""
         for call in peer.calls.waiting():
-            if self._settle(call, now):
+            if call.call.id not in but and self._settle(call, now):
                 self._turn().resolve.append((call.waiter, error(call)))
         self.settling.pop(peer, None)
 

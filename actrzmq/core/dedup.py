@@ -45,6 +45,10 @@ class Answers:
         self._owed = keep.difference(self._seen)
         return self.settle([id for id in self._seen if id <= upto and id not in keep])
 
+    def ids(self) -> tuple[CallId, ...]:
+        """The calls that were seen, and are not settled."""
+        return tuple(self._seen)
+
     def forget(self) -> list[Execution]:
         """The caller is gone: forget everything; returns it."""
         gone = list(self._seen.values())

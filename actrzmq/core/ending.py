@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from actrzmq.core.answering import Answering
 from actrzmq.core.calling import Calling
@@ -14,7 +14,7 @@ from actrzmq.core.streams import Streams
 from actrzmq.core.turn import Turn
 from actrzmq.core.visiting import Visiting
 from actrzmq.errors import ActrRuntimeError
-from actrzmq.wire.messages import Reason
+from actrzmq.wire.messages import CallId, Reason
 
 
 class Ending:
@@ -47,6 +47,16 @@ class Ending:
         )
         self._answering.gone(peer)
         self._streams.peer_down(peer, reason)
+
+    def said_farewell(self, peer: Peer, begun: Collection[CallId], now: int) -> None:
+        """`peer` leaves. What it has not begun has not run; for the rest a reply or the PeerDown is under way."""
+        peer.is_leaving = True
+        self._calling.fail_all(
+            peer,
+            lambda call: error_for(Reason.DRAINING, peer.name, call.call.route, may_have_run=False),
+            now,
+            but=frozenset(begun),
+        )
 
     def everything(self, error: ActrRuntimeError, now: int) -> None:
         """Calls and streams with everybody end; questions to the broker do not."""

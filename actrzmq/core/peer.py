@@ -34,6 +34,8 @@ class Peer:
         """Stream ids that are registered for it alone, and that it has not opened."""
         self.has_asked = has_asked
         """Have we ever called it, or opened a stream to it? Then it may keep something until we say that we don't."""
+        self.is_leaving = False
+        """Has it said farewell? Then it takes no more calls."""
         self.congestion = 0
         """How often in a row the broker has returned something for it as congested."""
         self.settle_by: int | None = None

@@ -53,6 +53,8 @@ class Serving:
         self._kept_bytes = 0
         self.counters: Counter[str] = Counter()
         self.draining = False
+        self.is_closed = False
+        """Does the node leave? Then nothing is accepted any more, whoever waits for it."""
 
     def refusal(self, route: str, chain: tuple[Serial, ...], me: Serial, is_local: bool) -> ActrRuntimeError | None:
         """Why a call to `route` is not accepted now; None if it is. What is refused has not run."""
@@ -61,7 +63,7 @@ class Serving:
             return ActrUnknownRoute(f"no handler for {route} in this node; do both sides have the same contract?")
         if not exported and not is_local:
             return ActrPermissionDenied(f"{route} is local to its process: its service is not among the exports")
-        if self.draining and not is_local and me not in chain:
+        if self.is_closed or (self.draining and not is_local and me not in chain):
             return ActrTransportError(f"{route}: the node is stopping and takes no new calls")
         if self._queued >= self._limits.queue or self._queued_bytes >= self._limits.queue_bytes:
             self.counters["rejected.overload"] += 1

@@ -21,6 +21,7 @@ from actrzmq.core.discovery import Discovery, Watched
 from actrzmq.core.ending import Ending
 from actrzmq.core.execution import Execution
 from actrzmq.core.failures import error_for
+from actrzmq.core.outbox import ID_BYTES
 from actrzmq.core.packing import metadata_bytes
 from actrzmq.core.peer import Peer
 from actrzmq.core.peers import Peers
@@ -33,12 +34,14 @@ from actrzmq.core.turn import News, Outgoing, Turn
 from actrzmq.core.visiting import Visiting
 from actrzmq.errors import ActrRuntimeError, ActrTransportError
 from actrzmq.identity import ActrId, ActrType, Serial
+from actrzmq.wire.codec import OPEN_AT_ONCE
 from actrzmq.wire.messages import (
     Batch,
     Call,
     Cancel,
     Describe,
     Envelope,
+    Farewell,
     ListNodes,
     Outstanding,
     Reason,
@@ -333,12 +336,21 @@ class Session:
         self._say(self.registration.drain(), now)
 
     def leave(self, now: int) -> None:
-        """Deregister. What is still open ends here: ours as failed, the peers' by the broker's PeerDown."""
+        """Deregister. What is still open ends here: ours as failed, the peers' by our farewell or the PeerDown."""
+        self._say_farewell(now)
         error = ActrTransportError("the node has stopped")
         self._ending.for_good(error, now)
         self._say(self.registration.leave(), now)
         if self.is_out:
             self.turn.news.append((News.OUT, ""))
+
+    def _say_farewell(self, now: int) -> None:
+        """What comes from now on does not run; those who call are told which of their calls did."""
+        self.serving.is_closed = True
+        for peer in self.peers.others():
+            begun = peer.answers.ids()
+            if peer.id is not None and peer.may_call and len(begun) <= OPEN_AT_ONCE:
+                self._post(peer, Farewell(begun), ID_BYTES * len(begun), now)
 
     # what comes in
 
@@ -381,6 +393,8 @@ class Session:
                     self._answering.told(peer, envelope, self.serial, age, now)
                 case Cancel():
                     self._answering.settled(peer, [envelope.id])
+                case Farewell():
+                    self._ending.said_farewell(peer, envelope.begun, now)
                 case Outstanding():
                     self._answering.keep_only(peer, envelope.calls, envelope.upto)
                     self.streams.keep_only(peer, set(envelope.opens))
@@ -458,7 +472,10 @@ class Session:
             raise ActrTransportError(f"{what}: this node has stopped")
         if self.peers.is_dead(to):
             raise error_for(Reason.UNKNOWN, f"node {to:x}", what, may_have_run=False)
-        return self.peers.meet(to)
+        peer = self.peers.meet(to)
+        if peer.is_leaving:
+            raise error_for(Reason.DRAINING, peer.name, what, may_have_run=False)
+        return peer
 
     def _start(self, now: int) -> None:
         self.turn.start.extend(self.serving.startable(now))

@@ -7,7 +7,7 @@ The conversation, as a grammar (`|` or, `?` maybe, `*` any number; N is the node
     publish   = Wanted Publish                            only where the broker has not got the contents
     look      = Describe (Spec | NoSpec) | ListNodes (Nodes* | NoSpec)     the last of Nodes has `more` False
     watch     = Watch Watching Changed* Unwatch?          a gap in `version`: Watch again
-    leaving   = Drain Deregister Deregistered | PeerDown to all who know the node
+    leaving   = Drain Farewell(to each peer) Deregister Deregistered | PeerDown to all who know the node
     stranger  = anything Unknown Register                 after a broker restart, or from a peer never seen
 
     pair      = Introduce(to each side, ahead of the first batch) talk* (PeerBack Outstanding resync | PeerDown)
@@ -31,6 +31,8 @@ Crossings, and what they come to:
 * End meets Reset by a receiver that has completed every frame: the sender counts the stream as completed.
 * Wanted is asked of several instances, since all have the same contents: of one, and of another when that one is gone
   or has said nothing for 5 s. What comes later than that, or unasked, is dropped and counted.
+* Call meets Farewell: it was not run and never will be, unless the Farewell lists it; its caller need not wait for
+  PeerDown, and may turn to another node.
 * Publish meets the broker's restart: the new broker sees the fingerprint in Register, and asks if it has kept nothing.
 * Describe meets a Publish under way: it is answered when that has been looked at. What was asked of a broker that
   restarts is asked again of the next one.
@@ -636,6 +638,12 @@ class Frames(Message, frozen=True, tag=54):
     dropped: Count = 0
 
 
+class Farewell(Message, frozen=True, tag=55):
+    """I leave. Of your calls these have run or were begun, and I take no others: what is not listed has not run."""
+
+    begun: tuple[CallId, ...] = ()
+
+
 ToBroker = Register | Renew | Drain | Deregister | Lagging | Discover | Watch | Unwatch | Publish | Describe | ListNodes
 FromBroker = (
     Registered
@@ -659,7 +667,7 @@ FromBroker = (
 )
 WithBody = Call | Reply | Tell | Publish | Spec
 """What may have a body so large that it travels as a frame of its own."""
-RpcMessage = Call | Reply | Tell | Cancel | Outstanding
+RpcMessage = Call | Reply | Tell | Cancel | Outstanding | Farewell
 StreamControl = OpenStream | Opened | OpenRefused | Grant | Probe | Resend | End | EndAck | Reset
 Between = RpcMessage | StreamControl
 """What one node says to another over the control plane; the broker does not read it."""

@@ -463,6 +463,46 @@ def test_a_draining_node_takes_no_new_calls_and_finishes_the_open_ones() -> None
     assert bodies(pair.outcomes) == [b"open"]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_call_that_meets_a_node_which_leaves_is_answered_or_has_provably_not_run(seed: int) -> None:
+    pair = Pair(seed)
+    pair.call()
+    pair.wait()
+    for _ in range(10):  # some on their way to the broker, some beyond it, some already answered
+        pair.call(timeout=500)
+        pair.world.run(1)
+    pair.callee.do(lambda session, now: session.drain(now))
+    pair.callee.do(lambda session, now: session.leave(now))
+    pair.wait(11, within=450)
+    errors = [error for error in pair.outcomes if isinstance(error, ActrRuntimeError)]
+    assert all(isinstance(error, ActrTransportError) and error.retryable for error in errors)
+    assert sum(not error.may_have_run for error in errors) == 11 - len(pair.callee.ran)
+
+
+def test_a_call_that_was_cut_off_by_a_node_which_leaves_may_have_run() -> None:
+    pair = Pair(takes=1_000)
+    pair.call()
+    pair.world.run(100)
+    pair.callee.do(lambda session, now: session.leave(now))
+    error = pair.wait(within=450)
+    assert isinstance(error, ActrTransportError)
+    assert error.may_have_run
+
+
+def test_nothing_is_sent_to_a_node_that_has_said_farewell() -> None:
+    pair = Pair()
+    pair.call()
+    pair.wait()
+    serial = pair.callee.id.serial
+    peer = pair.caller.session.peers.get(serial)
+    assert peer is not None
+    pair.callee.do(lambda session, now: session.leave(now))
+    pair.world.run_until(lambda: peer.is_leaving)
+    with pytest.raises(ActrTransportError, match="is stopping") as caught:
+        pair.call(to=serial)
+    assert not caught.value.may_have_run
+
+
 def test_a_node_that_leaves_is_down_at_once_for_those_who_talked_to_it() -> None:
     pair = Pair(takes=60_000)
     pair.call(timeout=60_000)

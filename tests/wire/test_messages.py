@@ -59,6 +59,7 @@ GOLDEN = {
     52: "EndAck channel",
     53: "Reset channel failure last",
     54: "Frames channel first frames large dropped",
+    55: "Farewell begun",
 }
 """Tags, what they stand for, and their fields in order. Append; change nothing; never use a tag again."""
 
