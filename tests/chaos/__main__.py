@@ -1,0 +1,39 @@
+"""`python -m tests.chaos --faults 30 --seed 1 [--scenario NAME]…`: do faults, compare, print, and keep the results."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from tests.chaos.results import RESULTS, Result, keep
+from tests.chaos.scenarios import broker_kills, node_kills, rolling_restarts
+
+SCENARIOS: dict[str, Callable[[int, int], Result]] = {
+    "broker-kill": broker_kills,
+    "server-kill": partial(node_kills, victim="server"),
+    "client-kill": partial(node_kills, victim="client"),
+    "rolling-restart": rolling_restarts,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--faults", type=int, default=10, help="so many in each scenario that repeats its fault")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="all of them, unless some are named")
+    parser.add_argument("--no-results", action="store_true", help=f"append nothing to {RESULTS.name}")
+    options = parser.parse_args()
+    os.nice(5)  # the machine may have other users
+    is_whole = True
+    for name in options.scenario or SCENARIOS:
+        result = SCENARIOS[name](options.faults, options.seed)
+        keep(result, None if options.no_results else RESULTS)
+        is_whole = is_whole and not result.broken
+    return 0 if is_whole else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
