@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from functools import partial
 
+from tests.chaos import matrix
+from tests.chaos.crowd import crowd
+from tests.chaos.memory import stuck_receiver
 from tests.chaos.results import RESULTS, Result, keep
 from tests.chaos.scenarios import broker_kills, node_kills, rolling_restarts
 
@@ -16,6 +18,18 @@ SCENARIOS: dict[str, Callable[[int, int], Result]] = {
     "server-kill": partial(node_kills, victim="server"),
     "client-kill": partial(node_kills, victim="client"),
     "rolling-restart": rolling_restarts,
+    "crowd": crowd,
+    "stuck-receiver-direct": partial(stuck_receiver, path="direct"),
+    "stuck-receiver-relay": partial(stuck_receiver, path="relay"),
+    "server-stopped-3s": matrix.short_stop,
+    "server-stopped-13s": matrix.long_stop,
+    "broker-stopped-6s": matrix.broker_stop,
+    "double-sigterm": matrix.double_term,
+    "loop-blocked-3s": matrix.blocked_loop,
+    "second-broker": matrix.second_broker,
+    "disk-full": matrix.disk_full,
+    "few-descriptors": matrix.few_descriptors,
+    "garbage-peers": matrix.garbage,
 }
 
 
@@ -26,7 +40,6 @@ def main() -> int:
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="all of them, unless some are named")
     parser.add_argument("--no-results", action="store_true", help=f"append nothing to {RESULTS.name}")
     options = parser.parse_args()
-    os.nice(5)  # the machine may have other users
     is_whole = True
     for name in options.scenario or SCENARIOS:
         result = SCENARIOS[name](options.faults, options.seed)

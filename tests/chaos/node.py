@@ -35,7 +35,7 @@ from tests.chaos.sabotage import SABOTAGE
 
 SERVER = ActrType("chaos", "Server")
 CALL, BLOCK, TAKE, FEED = (f"chaos.Work.{name}" for name in ("Call", "Block", "Take", "Feed"))
-OPEN_WITHIN_MS = 5_000
+OPEN_WITHIN_MS = 15_000
 STUCK_S = 60
 """How long a client waits for the end of what it has open, once it begins nothing more."""
 
@@ -57,6 +57,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """Streams that each node has open at a time."""
     sending: float = 0.5
     """The part of the streams that the client sends; it receives the others."""
+    begin_s: float = 0
+    """When the first stream is opened."""
     frames: int = 200
     frame_ms: float = 10
     payload: int = 200
@@ -64,6 +66,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """How long a server's loop is blocked on SIGUSR2 to a client."""
     slow_ms: float = 0
     """How long a callback takes."""
+    stuck_after: int = 0
+    """The callback of this frame and of all later ones never returns."""
     drain_ms: int = 10_000
     sabotage: str = ""
 
@@ -102,7 +106,7 @@ class Work:
         key, _ = _ran(self.book, req)
         caller = ctx.caller_id()
         assert caller is not None
-        handle = await receive(ctx, self.book, f"{key}.s", caller, self.settings.slow_ms)
+        handle = await receive(ctx, self.book, f"{key}.s", caller, self.settings)
         self._spawn(write_end(self.book, handle))
         self.book.write("done", key)
         return StringValue(value=key)
@@ -129,12 +133,14 @@ def _ran(book: Recorder, req: StringValue) -> tuple[str, int]:
     return key, int(number)
 
 
-async def receive(ctx: Context, book: Recorder, stream: str, sender: ActrId, slow_ms: float = 0) -> StreamHandle:
+async def receive(ctx: Context, book: Recorder, stream: str, sender: ActrId, settings: Settings) -> StreamHandle:
     """Take a stream; each frame is written down before its callback returns."""
 
     async def callback(frame: DataStream, sender_id: ActrId) -> None:
-        if slow_ms:
-            await asyncio.sleep(slow_ms / 1000)
+        if settings.slow_ms:
+            await asyncio.sleep(settings.slow_ms / 1000)
+        if settings.stuck_after and frame.sequence() >= settings.stuck_after:
+            await asyncio.Event().wait()
         book.write("got", stream, "", frame.sequence())
 
     handle = await ctx.register_stream(stream, callback, sender=sender, open_within_ms=OPEN_WITHIN_MS)
@@ -243,7 +249,7 @@ class Client:
     async def _stream(self) -> None:
         """One stream after the other, to a server and from one."""
         context, book = self.ref.context(), self.book
-        await self._pause(self.random.random() / 2)
+        await self._pause(self.settings.begin_s + self.random.random() / 2)
         while not self.stop.is_set():
             dest = self._server()
             if dest is None:
@@ -262,7 +268,7 @@ class Client:
         assert dest.id is not None
         stream = f"{key}.s"
         try:
-            handle = await receive(self.ref.context(), self.book, stream, dest.id, self.settings.slow_ms)
+            handle = await receive(self.ref.context(), self.book, stream, dest.id, self.settings)
         except ActrRuntimeError:
             return  # it is known to be down
         ending = asyncio.create_task(write_end(self.book, handle))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -36,6 +38,8 @@ class Result(msgspec.Struct, kw_only=True):
     distributions: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
     measures: dict[str, float] = msgspec.field(default_factory=dict)
     broken: list[str] = msgspec.field(default_factory=list)
+    folder: str = ""
+    """Where its ledgers and logs are, while they are."""
 
     def take(self, verdict: Verdict) -> None:
         """The counts of a ledger."""
@@ -43,6 +47,10 @@ class Result(msgspec.Struct, kw_only=True):
             name: self.counts.get(name, 0) + count for name, count in verdict.counts.items()
         }
         self.outcomes = dict(Counter(self.outcomes) + Counter(verdict.outcomes))
+        for stream in verdict.streams.values():
+            for line in (*stream.sent, *stream.closed):
+                name = f"stream {line.what} {line.value}"
+                self.outcomes[name] = self.outcomes.get(name, 0) + 1
         self.broken += verdict.broken
 
     def claim(self, holds: object, otherwise: str) -> None:
@@ -77,6 +85,7 @@ def keep(result: Result, path: Path | None = RESULTS) -> None:
     """Print all of it, and append it unless `path` is None."""
     result.date = datetime.now(UTC).isoformat(timespec="seconds")
     result.commit = commit()
+    result.measures["load of the machine"] = round(os.getloadavg()[0], 1)
     print(f"{result.scenario}: seed={result.seed} faults={result.faults} idle_faults={result.idle_faults}")
     parts: list[tuple[str, dict[str, Any]]] = [
         ("counts", result.counts),
@@ -92,9 +101,13 @@ def keep(result: Result, path: Path | None = RESULTS) -> None:
     if len(result.broken) > SHOWN:
         print(f"  … and {len(result.broken) - SHOWN} more")
     print(f"  {'BROKEN' if result.broken else 'whole'}", flush=True)
+    if result.broken:
+        print(f"  kept: {result.folder}", flush=True)
+    elif result.folder:
+        shutil.rmtree(result.folder, ignore_errors=True)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        kept = msgspec.structs.replace(result, broken=[line[:300] for line in result.broken[:SHOWN]])
+        kept = msgspec.structs.replace(result, folder="", broken=[line[:300] for line in result.broken[:SHOWN]])
         with path.open("a") as file:
             file.write(json.dumps(msgspec.to_builtins(kept)) + "\n")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from pathlib import Path
 
 from tests.chaos.ledger import Ledger, Line, now
+from tests.chaos.procs import orphans
 from tests.chaos.results import Result
 from tests.chaos.survivors import survivors
 from tests.chaos.verdict import ACKNOWLEDGED, Verdict, judge
@@ -26,8 +26,8 @@ def broker_kills(faults: int, seed: int, *, clients: int = 10, supervised: bool 
     dice = random.Random(seed)
     kills: list[tuple[float, float, float]] = []
     with World(seed, supervised=supervised) as world:
-        for at in range(min(3, clients)):
-            world.start("server", f"server-{at}")
+        for number in range(min(3, clients)):
+            world.start("server", f"server-{number}")
         programs = [
             world.start("client", f"client-{at}", path=("direct", "relay")[at % 2], wait=False) for at in range(clients)
         ]
@@ -38,25 +38,25 @@ def broker_kills(faults: int, seed: int, *, clients: int = 10, supervised: bool 
             kills.append(world.kill_broker())
         time.sleep(1.5)
         ledger = world.finish()
-        verdict = _settle(result, world, ledger)
+        verdict = settle(result, world, ledger)
     told = _told(verdict)
     back: list[float] = []
     pauses: list[float] = []
     for killed, _, ready in kills:
         calls = [call for call in verdict.calls.values() if call.invoked < ready and _ended_after(call.told, killed)]
         good = sum(call.outcome in ACKNOWLEDGED for call in calls)
-        frames = sum(killed < at < ready + 1 for stream in verdict.streams.values() for _, at in stream.got)
+        frames = sum(killed < when < ready + 1 for stream in verdict.streams.values() for _, when in stream.got)
         _count(result, good, frames)
         for times in told.values():
-            first = next((at for at in times if at > ready), None)
+            first = next((when for when in times if when > ready), None)
             if first is not None:
                 back.append(first - ready)
                 pauses.append(first - killed)
     failed = [key for key, call in verdict.calls.items() if call.told and call.outcome not in ACKNOWLEDGED]
     result.counts["failed"] = len(failed)
     result.claim(not failed, f"calls failed: {failed[:10]}")
-    _claim_no_stream_broke(result, verdict)
-    result.claim(not _lines(ledger, "fenced"), "a node lost its identity")
+    claim_no_stream_broke(result, verdict)
+    result.claim(not lines(ledger, "fenced"), "a node lost its identity")
     result.measure("killed to started again (s)", [started - killed for killed, started, _ in kills])
     result.measure("started to ready (s)", [ready - started for _, started, ready in kills])
     result.measure("ready to the first reply of each client (s)", back)
@@ -80,8 +80,8 @@ def node_kills(faults: int, seed: int, *, victim: str, servers: int = 3, clients
             running[base] = world.start(role, base, wait=wait, path=path, **load)
 
         for role in ("server", "client"):
-            for at in range(pool[role]):
-                start(f"{role}-{at}")
+            for number in range(pool[role]):
+                start(f"{role}-{number}")
         for _ in range(faults):
             time.sleep(dice.uniform(0.8, 1.6))
             base = f"{victim}-{dice.randrange(pool[victim])}"
@@ -90,7 +90,7 @@ def node_kills(faults: int, seed: int, *, victim: str, servers: int = 3, clients
             start(base)
         time.sleep(1)
         ledger = world.finish()
-        verdict = _settle(result, world, ledger)
+        verdict = settle(result, world, ledger)
     outcomes: Counter[str] = Counter()
     after: dict[str, list[float]] = {}
     for process, at in kills:
@@ -101,7 +101,7 @@ def node_kills(faults: int, seed: int, *, victim: str, servers: int = 3, clients
             outcomes[f"{told.what}: {told.said}"] += 1
             after.setdefault(told.what, []).append(told.after)
             result.claim(told.is_right, f"told wrongly: {told.what} of {told.key}: {told.said} after {told.after:.2f}")
-    result.outcomes = dict(outcomes)
+    result.outcomes |= dict(outcomes)
     for what, values in sorted(after.items()):
         by_death = [value for value in values if value > 0]
         result.measure(f"{what} told (s)", by_death)
@@ -124,17 +124,17 @@ def rolling_restarts(faults: int, seed: int, *, servers: int = 3, clients: int =
             path = ("direct", "relay")[at % 2]
             world.start("client", f"client-{at}", by_type=True, nodes=2, path=path, frames=100)
         for fault in range(faults):
-            at = fault % servers
-            successor = world.start("server", f"server-{at}", wait=False)
-            begun = world.book.write("fault", running[at].name, "SIGTERM")
-            code = world.stop(running[at])
+            slot = fault % servers
+            successor = world.start("server", f"server-{slot}", wait=False)
+            begun = world.book.write("fault", running[slot].name, "SIGTERM")
+            code = world.stop(running[slot])
             stops.append((begun, now()))
             drains.append(stops[-1][1] - begun)
-            result.claim(code == 0, f"{running[at].name} exited with {code}")
+            result.claim(code == 0, f"{running[slot].name} exited with {code}")
             world.wait_up(successor)
-            running[at] = successor
+            running[slot] = successor
         ledger = world.finish()
-        verdict = _settle(result, world, ledger)
+        verdict = settle(result, world, ledger)
         folder = world.folder
     for begun, ended in stops:
         good = sum(
@@ -144,28 +144,26 @@ def rolling_restarts(faults: int, seed: int, *, servers: int = 3, clients: int =
         frames = sum(begun < at < ended for stream in verdict.streams.values() for _, at in stream.got)
         _count(result, good, frames)
     result.claim(not verdict.counts["unknown"], f"{verdict.counts['unknown']} calls are unknown")
-    by_type = {line.key for line in _lines(ledger, "invoke") if "@" not in line.value}
+    by_type = {line.key for line in lines(ledger, "invoke") if "@" not in line.value}
     rejected = [key for key in by_type if verdict.calls[key].outcome == "rejected"]
     result.claim(not rejected, f"rejected, although there were others to turn to: {rejected[:10]}")
     left = orphans(folder)
     result.counts["orphans"] = len(left)
     result.claim(not left, f"orphans: {left}")
-    streams = Counter(f"stream {line.what} {line.value}" for line in _lines(ledger, "ended", "reset"))
-    result.outcomes |= dict(streams)
     result.measure("SIGTERM to exit (s)", drains)
     return result
 
 
-def _settle(result: Result, world: World, ledger: Ledger) -> Verdict:
+def settle(result: Result, world: World, ledger: Ledger) -> Verdict:
     """Judge the ledger, and how the processes ended that nobody killed."""
     verdict = judge(ledger)
+    result.folder = str(world.folder)
     result.take(verdict)
     for name, code in world.exits.items():
         result.claim(name in verdict.killed or code == 0, f"{name} exited with {code}")
     for log in sorted(world.folder.glob("*.log")):
         text = log.read_text(errors="replace")
         result.claim("Traceback" not in text.replace("ValueError: as asked", "") or _only_asked(text), f"see {log}")
-    world.keep = bool(result.broken)
     return verdict
 
 
@@ -196,25 +194,12 @@ def _ended_after(told: list[Line], at: float) -> bool:
     return bool(told) and told[0].at > at
 
 
-def _claim_no_stream_broke(result: Result, verdict: Verdict) -> None:
+def claim_no_stream_broke(result: Result, verdict: Verdict) -> None:
     resets = [key for key, stream in verdict.streams.items() if any(line.what == "reset" for line in stream.sent)]
     resets += [key for key, stream in verdict.streams.items() if any(line.value != "ok" for line in stream.closed)]
     result.counts["streams_broken"] = len(resets)
     result.claim(not resets, f"streams broke: {resets[:10]}")
 
 
-def _lines(ledger: Ledger, *what: str) -> list[Line]:
+def lines(ledger: Ledger, *what: str) -> list[Line]:
     return [line for lines in ledger.values() for line in lines if line.what in what]
-
-
-def orphans(folder: Path) -> list[str]:
-    """Processes of that folder's world that are still there."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:  # it has just ended
-            continue
-        if str(folder) in command:
-            found.append(command)
-    return found

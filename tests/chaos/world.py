@@ -7,7 +7,6 @@ Everything else is started directly: what is measured is the runtime, and the on
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.chaos.ledger import SUFFIX, Ledger, Recorder, now, read
+from tests.chaos.procs import started_at
 
 REPOSITORY = Path(__file__).parents[2]
 BROKER = "from actrzmq.brokerd.main import main; main()"
@@ -55,14 +55,13 @@ class Program:
 
 
 class World:
-    """A broker's address, and the processes that use it, for the length of a `with`."""
+    """A broker's address, and the processes that use it, for the length of a `with`. The folder stays."""
 
-    def __init__(self, seed: int = 0, *, supervised: bool = False, keep: bool = False) -> None:
+    def __init__(self, seed: int = 0, *, supervised: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="actr"))
         self.address = f"ipc://{self.folder}/broker"
         self.seed = seed
         self.supervised = supervised
-        self.keep = keep
         self.book = Recorder(self.folder / f"runner{SUFFIX}")
         self.programs: dict[str, Program] = {}
         self._lives: dict[str, int] = {}
@@ -89,10 +88,8 @@ class World:
         elif "broker" in self.programs:
             self._end(self.programs["broker"], 15)
         self.book.close()
-        if self.keep or error is not None:
+        if error is not None:
             print(f"kept: {self.folder}", file=sys.stderr)
-        else:
-            shutil.rmtree(self.folder, ignore_errors=True)
 
     # the broker
 
@@ -173,6 +170,14 @@ class World:
         del self.programs[program.name]
         return at
 
+    def pause(self, program: Program, seconds: float) -> tuple[float, float]:
+        """SIGSTOP, and SIGCONT so much later; returns both times."""
+        at = self.book.write("fault", program.name, "SIGSTOP")
+        program.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        program.process.send_signal(signal.SIGCONT)
+        return at, self.book.write("healed", program.name)
+
     def stop(self, program: Program, number: signal.Signals = signal.SIGTERM) -> int:
         """Have it end in good order; returns the exit code."""
         program.process.send_signal(number)
@@ -227,12 +232,6 @@ class World:
             except subprocess.TimeoutExpired:
                 program.process.kill()
         program.process.wait()
-
-
-def started_at(pid: int) -> float:
-    """When a process was started, to 10 ms, on the clock of the ledger."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def _environment(**variables: str) -> dict[str, str]:
