@@ -10,7 +10,7 @@ import time
 from tests.chaos.procs import descriptors, rss
 from tests.chaos.results import RESULTS, Result, keep
 from tests.chaos.scenarios import settle
-from tests.chaos.world import World
+from tests.chaos.world import Program, World
 
 EVERY_S = 60.0
 SAMPLED_S = 5.0
@@ -55,7 +55,7 @@ def soak(minutes: float, seed: int, *, every_s: float = EVERY_S, settling_s: flo
     return result
 
 
-def _do_a_fault(world: World, dice: random.Random, victims: dict[str, object]) -> None:
+def _do_a_fault(world: World, dice: random.Random, victims: dict[str, Program]) -> None:
     """Stop one of the steady ones for a moment, or kill a victim and start it again."""
     name = dice.choice([*victims, "pause"])
     if name == "pause":
@@ -64,7 +64,7 @@ def _do_a_fault(world: World, dice: random.Random, victims: dict[str, object]) -
     life = next(program for program in world.programs.values() if program.name.startswith(name))
     world.kill(life)
     role = name.partition("-")[0]
-    world.start(role, name, **({"calls": 5, "frame_ms": 40} if role == "client" else {}))
+    world.start(role, name, calls=5, frame_ms=40)
 
 
 def _judge(result: Result, name: str, seen: list[Sample]) -> None:

@@ -1,0 +1,104 @@
+"""A small fixed slice of the chaos runs, and the same with a safeguard taken out, which must turn it red."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos.ledger import Ledger, read
+from tests.chaos.results import Result, distribution
+from tests.chaos.scenarios import broker_kills, node_kills
+from tests.chaos.soak import slope
+from tests.chaos.verdict import judge
+from tests.chaos.world import World
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World(7) as world:
+        yield world
+    shutil.rmtree(world.folder, ignore_errors=True)
+
+
+def passes(result: Result) -> None:
+    """It is whole, and something was under way in each of its faults."""
+    assert result.broken == [], result.folder
+    assert result.faults >= 1
+    assert result.idle_faults == 0, (result.counts, result.outcomes)
+    shutil.rmtree(result.folder, ignore_errors=True)
+
+
+def test_a_broker_that_is_killed_under_load_costs_nothing_but_time() -> None:
+    passes(broker_kills(1, seed=1, clients=2, supervised=False))
+
+
+@pytest.mark.parametrize("victim", ["server", "client"])
+def test_who_survives_the_death_of_another_is_told_rightly(victim: str) -> None:
+    passes(node_kills(1, seed=2, victim=victim, servers=2, clients=1 if victim == "server" else 2))
+
+
+def kill_the_server_after_an_end(world: World, server: str = "", client: str = "") -> Ledger:
+    """A slow receiver is killed as soon as its sender takes the stream for completed."""
+    load = {"calls": 0, "streams": 1, "sending": 1, "frames": 40, "frame_ms": 0}
+    killed = world.start("server", "server-0", slow_ms=15, sabotage=server)
+    sender = world.start("client", "client-0", **load, sabotage=client)  # type: ignore[arg-type]
+    path = world.folder / f"{sender.name}.ledger"
+    world.wait_until(lambda: b'"ended"' in path.read_bytes(), "the end of a stream")
+    world.kill(killed)
+    world.kill(sender)
+    return read(world.folder)
+
+
+def test_a_stream_whose_end_was_acknowledged_is_whole_if_its_receiver_is_killed_then(world: World) -> None:
+    assert judge(kill_the_server_after_an_end(world)).broken == []
+
+
+@pytest.mark.parametrize("sabotage", [{"server": "early"}, {"client": "no-end"}], ids=["early", "no-end"])
+def test_frames_that_are_acknowledged_too_soon_are_found_to_be_lost(world: World, sabotage: dict[str, str]) -> None:
+    """`early`: a receiver that acknowledges what it has only received. `no-end`: a sender that awaits no end."""
+    verdict = judge(kill_the_server_after_an_end(world, **sabotage))
+    assert verdict.counts["lost"] > 0
+    assert any(line.startswith("lost: stream") for line in verdict.broken)
+
+
+def test_a_callee_that_remembers_no_call_is_found_to_run_them_twice(world: World) -> None:
+    server = world.start("server", "server-0", sabotage="dedup")
+    client = world.start("client", "client-0", calls=40, work_ms=3_000, streams=0)
+    ledger = world.folder / f"{server.name}.ledger"
+    world.wait_until(lambda: ledger.read_bytes().count(b'"ran"') > 10, "calls")
+    world.kill_broker()
+    known = ledger.read_bytes().count(b'"ran"')
+    world.wait_until(lambda: ledger.read_bytes().count(b'"ran"') > known + 10, "calls that are said again")
+    world.kill(client)
+    world.kill(server)
+    verdict = judge(read(world.folder))
+    assert verdict.counts["duplicates"] > 0
+    assert any(line.startswith("duplicates: call") for line in verdict.broken)
+
+
+def test_a_recorder_that_loses_a_line_is_found(world: World) -> None:
+    """Whatever the run: what is missing in a ledger that was written by real processes is noticed."""
+    world.start("server", "server-0")
+    client = world.start("client", "client-0", calls=20, work_ms=0, streams=0)
+    path = world.folder / f"{client.name}.ledger"
+    world.wait_until(lambda: path.read_bytes().count(b'"told"') >= 5, "replies")
+    ledger = world.finish()
+    assert judge(ledger).broken == []
+    lost = next(line for line in ledger["server-0.1"] if line.what == "ran")
+    ledger["server-0.1"].remove(lost)
+    assert judge(ledger).broken == [f"lost: call {lost.key} ran=[] told=['{judge(ledger).calls[lost.key].outcome}']"]
+
+
+def test_distributions_and_slopes_are_what_they_say() -> None:
+    assert distribution([]) == {"n": 0}
+    assert distribution(range(1, 101)) == {"n": 100, "min": 1, "p50": 51, "p90": 91, "p99": 100, "max": 100}
+    assert slope([(0, 10), (1, 12), (2, 14)]) == pytest.approx(2)
+
+
+def test_a_claim_that_does_not_hold_breaks_a_result() -> None:
+    result = Result(scenario="x", seed=1)
+    result.claim(1, "not this one")
+    result.claim(0, "this one")
+    assert result.broken == ["this one"]
