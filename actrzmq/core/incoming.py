@@ -9,7 +9,7 @@ way is broken.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -34,7 +34,24 @@ from actrzmq.errors import (
     Status,
 )
 from actrzmq.identity import Serial
-from actrzmq.wire.messages import Channel, End, Frames, Opened, OpenRefused, OpenStream, Path, Probe, Reason, Reset
+from actrzmq.wire.messages import (
+    Channel,
+    End,
+    EndAck,
+    Frames,
+    Opened,
+    OpenRefused,
+    OpenStream,
+    Path,
+    Probe,
+    Reason,
+    Reset,
+)
+
+LATELY = 1_000
+"""Milliseconds within which an acknowledged end may not have come to its sender yet; else that asks, and is told."""
+ACKNOWLEDGED = 1_024
+"""Ends acknowledged lately that are remembered, at most."""
 
 
 class StreamLimits(Struct, frozen=True):
@@ -91,6 +108,7 @@ class InStreams:
         self._early = EarlyOpenings(limits.register_within)
         self._tombstones = Tombstones()
         self._busy: dict[InStream, None] = {}
+        self._acknowledged: deque[tuple[int, Peer, EndAck]] = deque(maxlen=ACKNOWLEDGED)
 
     # verbs
 
@@ -318,6 +336,17 @@ class InStreams:
     def _new_channel(self) -> Channel:
         return Channel(int.from_bytes(self._draw(8)) >> 1)
 
+    def acknowledge_again(self, now: int) -> None:
+        """The node leaves: ends that it has acknowledged directly, once more over the control plane.
+
+        There they come before the news that it has gone. On the direct way they may be lost with our sockets, or be
+        late, and a sender would take for broken what was complete.
+        """
+        for at, peer, words in self._acknowledged:
+            if now - at < LATELY:
+                self._ways.over_control(peer, words, now)
+        self._acknowledged.clear()
+
     # answering, and the end
 
     def _answer(
@@ -329,6 +358,8 @@ class InStreams:
                 self._ways.both_ways(stream.peer, via, answer, now)
             elif via.is_direct and not over_control:
                 self._ways.over_plane(via, answer)
+                if isinstance(answer, EndAck):
+                    self._acknowledged.append((now, stream.peer, answer))
             else:
                 self._ways.over_control(stream.peer, answer, now)
         channel = stream.channel

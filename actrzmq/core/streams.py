@@ -219,6 +219,7 @@ class Streams:
 
     def end_everything(self, error: ActrRuntimeError, now: int) -> None:
         """The node stops or was fenced: both sides of every stream end here."""
+        self._in.acknowledge_again(now)
         self._out.abort_all(error.message, now)
         self._in.cancel_all(error, now)
 

@@ -277,6 +277,20 @@ def test_a_receiver_that_goes_after_acknowledging_everything_completes_the_strea
     assert sender.outcome is None
 
 
+@pytest.mark.parametrize("wish", [Wish.DIRECT, Wish.RELAY])
+def test_a_receiver_that_leaves_when_it_has_everything_leaves_the_sender_no_doubt(wish: Wish) -> None:
+    """What it has acknowledged directly may be lost with its sockets, or come later than the news that it has gone."""
+    pair = Pair()
+    sink = pair.register(pace=10)
+    sender = pair.send(20, wish=wish)
+    pair.world.run_until(lambda: len(sink.frames) == 15)
+    pair.world.cut_planes.add(("receiver", "sender"))
+    pair.world.run_until(lambda: sink.outcome is None)
+    pair.receiver.do(lambda session, now: session.leave(now))
+    pair.world.run_until(lambda: sender.outcome is not ...)
+    assert sender.outcome is None
+
+
 def test_a_sender_that_changes_the_path_in_the_middle_of_a_stream_ends_it_and_nothing_else() -> None:
     pair = Pair()
     sink = pair.register()
