@@ -18,7 +18,7 @@ from tests.chaos.verdict import Verdict
 
 REPOSITORY = Path(__file__).parents[2]
 RESULTS = REPOSITORY / "docs" / "reliability" / "results.jsonl"
-RUNTIME = ("actrzmq", "pyproject.toml")
+RUNTIME = "actrzmq"
 SHOWN = 30
 
 
@@ -29,6 +29,8 @@ class Result(msgspec.Struct, kw_only=True):
     seed: int
     date: str = ""
     commit: str = ""
+    runtime: str = ""
+    """What git calls the folder of the runtime: the same wherever its code is. A + if it has been changed since."""
     faults: int = 0
     """Faults done while enough was under way."""
     idle_faults: int = 0
@@ -75,16 +77,15 @@ def distribution(values: Iterable[float]) -> dict[str, float]:
     return {"n": len(ordered), "min": at(0), "p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "max": at(1)}
 
 
-def commit() -> str:
-    """The last commit that changed the runtime, with a mark if it has been changed since."""
-    head = _git("log", "-1", "--format=%h", "--", *RUNTIME)
-    return head + ("+" if _git("status", "--porcelain", "--", *RUNTIME) else "")
+def _changed() -> str:
+    return "+" if _git("status", "--porcelain", "--", RUNTIME) else ""
 
 
 def keep(result: Result, path: Path | None = RESULTS) -> None:
     """Print all of it, and append it unless `path` is None."""
     result.date = datetime.now(UTC).isoformat(timespec="seconds")
-    result.commit = commit()
+    result.commit = _git("rev-parse", "--short", "HEAD")
+    result.runtime = _git("rev-parse", "--short", f"HEAD:{RUNTIME}") + _changed()
     result.measures["load of the machine"] = round(os.getloadavg()[0], 1)
     print(f"{result.scenario}: seed={result.seed} faults={result.faults} idle_faults={result.idle_faults}")
     parts: list[tuple[str, dict[str, Any]]] = [

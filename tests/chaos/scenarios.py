@@ -81,7 +81,9 @@ def node_kills(faults: int, seed: int, *, victim: str, servers: int = 3, clients
 
         for role in ("server", "client"):
             for number in range(pool[role]):
-                start(f"{role}-{number}")
+                start(f"{role}-{number}", wait=False)
+        for program in running.values():
+            world.wait_up(program)
         for _ in range(faults):
             time.sleep(dice.uniform(0.8, 1.6))
             base = f"{victim}-{dice.randrange(pool[victim])}"
@@ -195,10 +197,11 @@ def _ended_after(told: list[Line], at: float) -> bool:
 
 
 def claim_no_stream_broke(result: Result, verdict: Verdict) -> None:
-    resets = [key for key, stream in verdict.streams.items() if any(line.what == "reset" for line in stream.sent)]
-    resets += [key for key, stream in verdict.streams.items() if any(line.value != "ok" for line in stream.closed)]
+    opened = {key: stream for key, stream in verdict.streams.items() if stream.sender}
+    resets = {key for key, stream in opened.items() if any(line.what == "reset" for line in stream.sent)}
+    resets |= {key for key, stream in opened.items() if any(line.value != "ok" for line in stream.closed)}
     result.counts["streams_broken"] = len(resets)
-    result.claim(not resets, f"streams broke: {resets[:10]}")
+    result.claim(not resets, f"streams broke: {sorted(resets)[:10]}")
 
 
 def lines(ledger: Ledger, *what: str) -> list[Line]:
