@@ -107,6 +107,7 @@ class UnixListener:
         self.path = path
         self.endpoint = _IPC + str(path)
         self._lock = FileLock(path.with_name(path.name + ".lock"))
+        self._shut_path = path.with_name(path.name + ".shut")
 
     def bind(self, listening: zmq.Socket[bytes]) -> None:
         """Have `listening` listen here. `ActrTransportError` if another process does, or if the path can't be used."""
@@ -134,11 +135,22 @@ class UnixListener:
             raise ActrTransportError(f"can't listen at {self.endpoint}: its folder is not ours alone (mode 0700)")
         self.bind(listening)
 
+    def shut(self) -> None:
+        """Have nobody find it, until `open`. Who is connected stays so: unbinding would end their connections."""
+        with suppress(OSError):
+            self.path.rename(self._shut_path)
+
+    def open(self) -> None:
+        """Have it found again."""
+        with suppress(OSError):
+            self._shut_path.rename(self.path)
+
     def remove(self) -> None:
         """Leave nothing behind; to be called once the socket is closed."""
         if self._lock.is_held:
-            with suppress(OSError):
-                self.path.unlink(missing_ok=True)
+            for path in (self.path, self._shut_path):
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
             self._lock.release()
 
     def _remove_stale(self) -> None:

@@ -23,6 +23,7 @@ from actrzmq.core.shelf import Shelf
 from actrzmq.errors import ActrTransportError
 from actrzmq.net import sockets
 from actrzmq.net.clock import boottime_ms
+from actrzmq.net.doors import LOOK_EVERY, Doors
 from actrzmq.net.endpoints import UnixListener, sibling_path
 from actrzmq.net.relay import Relay
 from actrzmq.net.switch import Switch
@@ -77,7 +78,7 @@ class BrokerLoop:
         self._wakened.setblocking(False)
         self._switch = Switch(core, self._router)
         self._relay = Relay(core, self._pull)
-        self._unix: list[UnixListener] = []
+        self._doors = Doors()
         self._is_stopping = False
         self._wants_statistics = False
         self._now = boottime_ms()
@@ -103,7 +104,7 @@ class BrokerLoop:
             listener = UnixListener(path)
             try:
                 listener.bind_sibling(self._router)
-                self._unix.append(listener)
+                self._doors.add(listener)
             except ActrTransportError as error:
                 log.warning("no unix socket beside endpoint=%s reason=%s", bound, error)
         return bound
@@ -150,8 +151,7 @@ class BrokerLoop:
         self._monitor.close(0)
         self._pull.close(0)
         self._router.close(LAST_WORDS)
-        for listener in self._unix:
-            listener.remove()
+        self._doors.remove()
         self._waker.close()
         self._wakened.close()
 
@@ -163,7 +163,7 @@ class BrokerLoop:
     def _bind_unix(self, listening: zmq.Socket[bytes], endpoint: str) -> None:
         listener = UnixListener(Path(endpoint.removeprefix(_IPC)))
         listener.bind(listening)
-        self._unix.append(listener)
+        self._doors.add(listener)
 
     def _turn(self) -> None:
         ready = self._wait()
@@ -185,6 +185,8 @@ class BrokerLoop:
             self._core.tick(now)
         if self._shelf is not None:
             self._tend(self._shelf, now)
+        if self._doors.are_shut:
+            self._doors.look(now)
         self._switch.flush(now)
         self._relay.mark(now)
         if self._core.store_effects:
@@ -204,6 +206,8 @@ class BrokerLoop:
         """Wait until something is ready, or until the core's next deadline; returns what is."""
         deadline = self._deadline = self._core.next_deadline()
         timeout = -1 if deadline is None else max(0, deadline - self._now)
+        if self._doors.are_shut:
+            timeout = LOOK_EVERY if timeout < 0 else min(timeout, LOOK_EVERY)
         sources = self._sources + self._relay.waiting if self._relay.has_waiting else self._sources
         ready = cast("_Ready", zmq_poll(sources, timeout))
         now = boottime_ms()
@@ -220,6 +224,8 @@ class BrokerLoop:
             if event is None:
                 return
             self.counters[_CONNECTION[event]] += 1
+            if event == zmq.EVENT_ACCEPTED:
+                self._doors.look(now)
             if event == zmq.EVENT_DISCONNECTED:
                 self._core.suspect(now)
             elif event == zmq.EVENT_ACCEPT_FAILED and now - self._complained_at > COMPLAIN_EVERY:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from actrzmq.net.endpoints import candidates
 from actrzmq.wire.codec import encode_batch
 from actrzmq.wire.messages import (
     Batch,
@@ -310,6 +311,45 @@ def test_out_of_descriptors_it_says_so_and_goes_on(start: Start) -> None:
         for one in greedy:
             one.close()
         assert serves(endpoint)
+
+
+def test_short_of_descriptors_it_takes_nobody_more_at_its_unix_socket_and_goes_on(start: Start) -> None:
+    """ZeroMQ ends the whole process if it can't accept there for want of a descriptor."""
+    broker = start("--listen", FREE)
+    endpoint = broker.ready()
+    path = candidates(endpoint)[0].removeprefix("ipc://")
+    pid = broker.process.pid
+    greedy: list[socket.socket] = []
+    with Peer(f"ipc://{path}") as peer:
+        peer.register()
+        used = open_descriptors(pid)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 40, used + 40))
+        for _ in range(60):
+            one = socket.socket(socket.AF_UNIX)
+            greedy.append(one)
+            before = open_descriptors(pid)
+            try:
+                one.connect(path)
+            except OSError:
+                break
+            wait_until(lambda before=before: broker.process.poll() is not None or open_descriptors(pid) != before, "it")
+        broker.wait_printed("few file descriptors are left")
+        assert broker.process.poll() is None
+        peer.send([bytes(8), CALL])
+        assert peer.hear(Returned).reason is Reason.UNKNOWN
+        for one in greedy:
+            one.close()
+        broker.wait_printed("descriptors again")
+        with Peer(f"ipc://{path}") as other:
+            other.register()
+
+
+def open_descriptors(pid: int) -> int:
+    """How many a process has; none if it has ended."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return 0
 
 
 def test_it_imports_nothing_that_only_others_need() -> None:
