@@ -2,6 +2,8 @@
 # make test    all tests;  make lint, make types: what .ci/run runs as well
 # make bench   the figures of docs/performance.md, beside those of other systems (20 minutes; QUICK=1: 3; ONLY=rpc,…)
 # make profile WHAT=rpc|stream|relay   where the time goes, in benchmarks/results/
+# make chaos FAULTS=n SEED=s [SCENARIO=a,b]   faults on real processes; docs/reliability.md says which
+# make soak MINUTES=n SEED=s   a mixed load with a fault a minute, and what memory does meanwhile
 # make setup   the environment in .venv, for use by hand
 #
 # Nothing here needs an activated environment. PYTHON=… chooses the interpreter (3.11 or newer).
@@ -24,7 +26,7 @@ ifneq ($(shell cat .venv/.installed 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := setup
-.PHONY: setup dev gen demo docs test bench profile lint types format clean FORCE
+.PHONY: setup dev gen demo docs test chaos soak bench profile lint types format clean FORCE
 
 setup: .venv/.installed
 
@@ -71,6 +73,14 @@ bench: .venv/.installed-bench
 
 profile: .venv/.installed-bench
 	@$(BIN)/python -m benchmarks.profiling $(or $(WHAT),rpc)
+
+chaos: dev
+	@$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),10) --seed $(or $(SEED),1) \
+		$(if $(SCENARIO),--scenario $(SCENARIO)); code=$$?; $(BIN)/python -m tests.chaos.render && exit $$code
+
+soak: dev
+	@$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1); \
+		code=$$?; $(BIN)/python -m tests.chaos.render && exit $$code
 
 lint: dev
 	$(BIN)/ruff check .

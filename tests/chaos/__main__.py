@@ -37,11 +37,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--faults", type=int, default=10, help="so many in each scenario that repeats its fault")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="all of them, unless some are named")
+    parser.add_argument("--scenario", action="append", help="one or more, with commas between; else all")
     parser.add_argument("--no-results", action="store_true", help=f"append nothing to {RESULTS.name}")
     options = parser.parse_args()
     is_whole = True
-    for name in options.scenario or SCENARIOS:
+    chosen = [name for names in options.scenario or [] for name in names.split(",") if name] or list(SCENARIOS)
+    for name in chosen:
+        if name not in SCENARIOS:
+            parser.error(f"no scenario {name!r}: there are {', '.join(SCENARIOS)}")
+    for name in chosen:
         result = SCENARIOS[name](options.faults, options.seed)
         keep(result, None if options.no_results else RESULTS)
         is_whole = is_whole and not result.broken

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from typing import Any
 
 from tests.chaos.ledger import Ledger, Line, now
 from tests.chaos.procs import orphans
@@ -17,7 +18,8 @@ ENOUGH_CALLS = 3
 ENOUGH_FRAMES = 3
 """A fault counts only if so much was under way during it and acknowledged."""
 TOLD_WITHIN_S = 1.0
-SECOND_SIGNAL_S = 1.0
+CLIENT_LOAD: dict[str, Any] = {"work_ms": 4_000, "nodes": 2, "streams": 2, "calls": 10}
+"""Long calls, so that a kill comes in the middle of many."""
 
 
 def broker_kills(faults: int, seed: int, *, clients: int = 10, supervised: bool = True) -> Result:
@@ -64,7 +66,7 @@ def broker_kills(faults: int, seed: int, *, clients: int = 10, supervised: bool 
     return result
 
 
-def node_kills(faults: int, seed: int, *, victim: str, servers: int = 3, clients: int = 3) -> Result:
+def node_kills(faults: int, seed: int, *, victim: str, servers: int = 3, clients: int = 3, frames: int = 200) -> Result:
     """SIGKILL servers or clients in the middle of calls and streams: every survivor is told at once, and rightly."""
     result = Result(scenario=f"{victim}-kill", seed=seed)
     dice = random.Random(seed)
@@ -76,7 +78,9 @@ def node_kills(faults: int, seed: int, *, victim: str, servers: int = 3, clients
         def start(base: str, *, wait: bool = True) -> None:
             role = base.partition("-")[0]
             path = ("direct", "relay")[int(base.partition("-")[2]) % 2]
-            load = {"work_ms": 4_000, "nodes": 2, "streams": 2, "calls": 10} if role == "client" else {}
+            load = (
+                {"work_ms": 4_000, "nodes": 2, "streams": 2, "calls": 10, "frames": frames} if role == "client" else {}
+            )
             running[base] = world.start(role, base, wait=wait, path=path, **load)
 
         for role in ("server", "client"):

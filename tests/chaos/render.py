@@ -1,0 +1,98 @@
+"""Writes the tables of docs/reliability.md from the results: `python -m tests.chaos.render`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import msgspec
+
+from tests.chaos.results import REPOSITORY, RESULTS, Result
+
+PAGE = REPOSITORY / "docs" / "reliability.md"
+BETWEEN = "<!-- figures -->\n{}<!-- end of figures -->"
+REPEATED = ("broker-kill", "server-kill", "client-kill", "rolling-restart")
+NEVER = (
+    *("lost", "duplicates", "reordered", "missing", "unexpected", "expired"),
+    *("never_ended", "told_twice", "told_late", "wrong", "disagreed"),
+)
+
+
+def read(path: Path = RESULTS) -> list[Result]:
+    """All runs that were kept."""
+    decoder = msgspec.json.Decoder(Result)
+    return [decoder.decode(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+
+
+def bound(faults: int) -> str:
+    """What no violation in so many faults says of the probability of one, with 95 % confidence: the rule of three."""
+    return f"{3 / faults:.3f}" if faults >= 3 else "–"
+
+
+def render(results: list[Result]) -> str:
+    """The tables, for the runtime of the last result: figures of other code say nothing about this one."""
+    if not results:
+        return "No run has been kept yet.\n"
+    runtime = results[-1].runtime
+    kept: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        if result.runtime == runtime:
+            kept[result.scenario].append(result)
+    commits = sorted({result.commit for runs in kept.values() for result in runs})
+    text = f"Runtime `{runtime}` (`git rev-parse --short HEAD:actrzmq`), measured at {', '.join(commits)}.\n\n"
+    text += "| scenario | runs | faults | calls | frames | unknown | rejected | violations | 3/n |\n"
+    text += "|---|---|---|---|---|---|---|---|---|\n"
+    for scenario, runs in kept.items():
+        text += _row(scenario, runs)
+    for title, figures in (("How long", _distributions(kept)), ("Measured", _measures(kept))):
+        text += f"\n{title}:\n\n{figures}"
+    every = [run for runs in kept.values() for run in runs]
+    broken = [f"* {run.scenario}, seed {run.seed}: {line}\n" for run in every for line in run.broken]
+    text += "\nWhat did not hold:\n\n" + ("".join(broken[:20]) or "* Nothing.\n")
+    return text
+
+
+def _row(scenario: str, runs: list[Result]) -> str:
+    counts: Counter[str] = Counter()
+    for run in runs:
+        counts.update(run.counts)
+    faults = sum(run.faults for run in runs)
+    violations = sum(counts[name] for name in NEVER)
+    cells = [scenario, len(runs), faults, *(counts[name] for name in ("calls", "frames", "unknown", "rejected"))]
+    end = bound(faults) if scenario in REPEATED and not violations else "–"
+    return "| " + " | ".join(map(str, [*cells, violations, end])) + " |\n"
+
+
+def _distributions(kept: dict[str, list[Result]]) -> str:
+    text = "| scenario | what | n | p50 | p90 | p99 | max |\n|---|---|---|---|---|---|---|\n"
+    for scenario, runs in kept.items():
+        for run in runs:
+            for what, found in run.distributions.items():
+                if found["n"]:
+                    cells = [found[name] for name in ("n", "p50", "p90", "p99", "max")]
+                    text += "| " + " | ".join(map(str, [scenario, what, *cells])) + " |\n"
+    return text
+
+
+def _measures(kept: dict[str, list[Result]]) -> str:
+    text = "| scenario | what | values |\n|---|---|---|\n"
+    for scenario, runs in kept.items():
+        names = dict.fromkeys(name for run in runs for name in run.measures)
+        for name in names:
+            values = ", ".join(f"{run.measures[name]:g}" for run in runs if name in run.measures)
+            text += f"| {scenario} | {name} | {values} |\n"
+    return text
+
+
+def main() -> int:
+    page = PAGE.read_text()
+    figures = BETWEEN.format("\n" + render(read()) + "\n")
+    done = re.sub(r"<!-- figures -->\n.*<!-- end of figures -->", lambda _: figures, page, flags=re.DOTALL)
+    PAGE.write_text(done)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
