@@ -26,6 +26,7 @@ SCENARIOS: dict[str, Callable[[int, int], Result]] = {
     "broker-stopped-6s": matrix.broker_stop,
     "double-sigterm": matrix.double_term,
     "loop-blocked-3s": matrix.blocked_loop,
+    "slow-consumer": matrix.slow_consumer,
     "second-broker": matrix.second_broker,
     "disk-full": matrix.disk_full,
     "few-descriptors": matrix.few_descriptors,

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from tests.chaos.ledger import read
@@ -23,6 +24,8 @@ LOAD: dict[str, Any] = {"nodes": 2, "streams": 2, "calls": 15, "work_ms": 200}
 SECOND_SIGNAL_S = 1.0
 FILE_BYTES = 48 << 10
 DESCRIPTORS = 48
+WATCHED_S = 4
+FAST_FRAME = b'"got","client-fast'
 
 
 def _start(world: World, servers: int = 2, clients: int = 2, **more: Any) -> list[Program]:
@@ -202,6 +205,33 @@ def few_descriptors(faults: int, seed: int) -> Result:
         log = (world.folder / "broker.log").read_text(errors="replace")
         result.claim("few file descriptors" in log, "the broker did not say that it has few descriptors")
     return result
+
+
+def slow_consumer(faults: int, seed: int) -> Result:
+    """Some callbacks take 200 ms, in the process that receives eight other streams: those keep their pace."""
+    result = Result(scenario="slow-consumer", seed=seed)
+    with World(seed) as world:
+        world.start("server", "server-0", slow_ms=200, slow_for="client-slow")
+        world.start("client", "client-fast", calls=0, streams=8, sending=1, frame_ms=20, frames=1_000)
+        time.sleep(1)
+        ledger = world.folder / "server-0.1.ledger"
+        solo = _pace(ledger)
+        slow = world.start("client", "client-slow", calls=0, streams=4, sending=1, frame_ms=0, frames=2_000)
+        time.sleep(1)
+        together = _pace(ledger)
+        world.kill(slow)
+        settle(result, world, world.finish())
+        result.faults = 1
+        result.measures |= {"frames/s of the others, solo": round(solo), "beside slow callbacks": round(together)}
+        result.claim(together >= 0.9 * solo, f"{solo:.0f} frames/s by themselves, {together:.0f} beside slow callbacks")
+    return result
+
+
+def _pace(ledger: Path) -> float:
+    """Frames a second of the fast client."""
+    before, begun = ledger.read_bytes().count(FAST_FRAME), time.monotonic()
+    time.sleep(WATCHED_S)
+    return (ledger.read_bytes().count(FAST_FRAME) - before) / (time.monotonic() - begun)
 
 
 def garbage(faults: int, seed: int) -> Result:

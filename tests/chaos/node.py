@@ -66,6 +66,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """How long a server's loop is blocked on SIGUSR2 to a client."""
     slow_ms: float = 0
     """How long a callback takes."""
+    slow_for: str = ""
+    """Only for streams whose names begin so."""
     stuck_after: int = 0
     """The callback of this frame and of all later ones never returns."""
     drain_ms: int = 10_000
@@ -137,7 +139,7 @@ async def receive(ctx: Context, book: Recorder, stream: str, sender: ActrId, set
     """Take a stream; each frame is written down before its callback returns."""
 
     async def callback(frame: DataStream, sender_id: ActrId) -> None:
-        if settings.slow_ms:
+        if settings.slow_ms and stream.startswith(settings.slow_for):
             await asyncio.sleep(settings.slow_ms / 1000)
         if settings.stuck_after and frame.sequence() >= settings.stuck_after:
             await asyncio.Event().wait()

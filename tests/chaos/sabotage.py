@@ -1,13 +1,18 @@
-"""Safeguards taken out of a node, to see whether the checker notices. Only the nodes of these tests can be told to."""
+"""Safeguards taken out of a node or broker, to see whether the checker notices. Only those of these tests have this."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import zmq
+
 from actrzmq.core.dedup import Answers
+from actrzmq.core.registration import Clock
+from actrzmq.net import sockets
 from actrzmq.runtime.engine import Engine
 from actrzmq.runtime.receiving import CallbackInbox, Inbox
+from actrzmq.wire.codec import BODY_BYTES
 from actrzmq.wire.messages import DataStream
 
 
@@ -44,8 +49,27 @@ def wait_for_no_end() -> None:
     Engine.end_stream = at_once  # type: ignore[method-assign,assignment]
 
 
+def know_no_age() -> None:
+    """A node that takes each batch for one that has just been sent."""
+    Clock.age = lambda *_: 0  # type: ignore[method-assign]
+
+
+def hear_of_no_dead_peer() -> None:
+    """A broker whose socket drops in silence what is for peers that are gone."""
+    make = sockets.router
+
+    def careless(body_limit: int = BODY_BYTES) -> zmq.Socket[bytes]:
+        router = make(body_limit)
+        router.setsockopt(zmq.ROUTER_MANDATORY, 0)
+        return router
+
+    sockets.router = careless
+
+
 SABOTAGE: dict[str, Callable[[], None]] = {
     "dedup": remember_no_call,
     "early": acknowledge_on_receive,
     "no-end": wait_for_no_end,
+    "ageless": know_no_age,
+    "mandatory": hear_of_no_dead_peer,
 }

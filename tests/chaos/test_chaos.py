@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from tests.chaos.ledger import Ledger, read
 from tests.chaos.results import Result, distribution
-from tests.chaos.scenarios import broker_kills, node_kills
+from tests.chaos.scenarios import TOLD_WITHIN_S, broker_kills, node_kills
 from tests.chaos.soak import slope
+from tests.chaos.survivors import survivors
 from tests.chaos.verdict import judge
 from tests.chaos.world import World
 
@@ -76,6 +78,38 @@ def test_a_callee_that_remembers_no_call_is_found_to_run_them_twice(world: World
     verdict = judge(read(world.folder))
     assert verdict.counts["duplicates"] > 0
     assert any(line.startswith("duplicates: call") for line in verdict.broken)
+
+
+def test_a_callee_that_knows_no_age_is_found_to_run_what_has_expired(world: World) -> None:
+    server = world.start("server", "server-0", sabotage="ageless")
+    client = world.start("client", "client-0", calls=100, work_ms=0, timeout_ms=500, streams=0)
+    ledger = world.folder / f"{server.name}.ledger"
+    world.wait_until(lambda: ledger.read_bytes().count(b'"ran"') > 10, "calls")
+    world.pause(world.programs["broker"], 2.5)
+    known = ledger.read_bytes().count(b'"ran"')
+    world.wait_until(lambda: ledger.read_bytes().count(b'"ran"') > known + 20, "calls after the pause")
+    world.kill(client)
+    world.kill(server)
+    verdict = judge(read(world.folder))
+    assert verdict.counts["expired"] > 0
+    assert any(line.startswith("expired: call") for line in verdict.broken)
+
+
+def test_a_broker_that_hears_of_no_dead_peer_is_found_to_tell_survivors_too_late() -> None:
+    with World(7, sabotage="mandatory") as world:
+        server = world.start("server", "server-0")
+        client = world.start("client", "client-0", calls=20, work_ms=9_000, streams=0)
+        ledger = world.folder / f"{server.name}.ledger"
+        world.wait_until(lambda: ledger.read_bytes().count(b'"ran"') > 3, "calls")
+        at = world.kill(server)
+        told = world.folder / f"{client.name}.ledger"
+        with suppress(AssertionError):
+            world.wait_until(lambda: b"unknown:" in told.read_bytes(), "a survivor that is told", TOLD_WITHIN_S * 2)
+        ledgers = read(world.folder)
+    shutil.rmtree(world.folder, ignore_errors=True)
+    after = [told.after for told in survivors(ledgers, judge(ledgers), server.name, at)]
+    assert len(after) > 3
+    assert min(after) > TOLD_WITHIN_S
 
 
 def test_a_recorder_that_loses_a_line_is_found(world: World) -> None:

@@ -57,11 +57,12 @@ class Program:
 class World:
     """A broker's address, and the processes that use it, for the length of a `with`. The folder stays."""
 
-    def __init__(self, seed: int = 0, *, supervised: bool = False) -> None:
+    def __init__(self, seed: int = 0, *, supervised: bool = False, sabotage: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="actr"))
         self.address = f"ipc://{self.folder}/broker"
         self.seed = seed
         self.supervised = supervised
+        self._broker = f"from tests.chaos.sabotage import SABOTAGE as s; s[{sabotage!r}](); " * bool(sabotage) + BROKER
         self.book = Recorder(self.folder / f"runner{SUFFIX}")
         self.programs: dict[str, Program] = {}
         self._lives: dict[str, int] = {}
@@ -106,7 +107,7 @@ class World:
                 command, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
             )
         else:
-            command = [sys.executable, "-c", BROKER, "--listen", self.address, "--store", store]
+            command = [sys.executable, "-c", self._broker, "--listen", self.address, "--store", store]
             self._spawn("broker", command, **more)
         self.wait_ready(before)
 
