@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.chaos.results import REPOSITORY, RESULTS, Result
+from tests.chaos.results import LOAD, REPOSITORY, RESULTS, Result
 
 PAGE = REPOSITORY / "docs" / "reliability.md"
 BETWEEN = "<!-- figures -->\n{}<!-- end of figures -->"
@@ -41,8 +41,8 @@ def render(results: list[Result]) -> str:
         if result.runtime == runtime:
             kept[result.scenario].append(result)
     text = f"Runtime `{runtime}` (`git rev-parse --short HEAD:actrzmq`).\n\n"
-    text += "| scenario | runs | faults | calls | frames | unknown | rejected | violations | 3/n |\n"
-    text += "|---|---|---|---|---|---|---|---|---|\n"
+    text += "| scenario | runs | faults | calls | frames | unknown | rejected | violations | 3/n | load |\n"
+    text += "|---|---|---|---|---|---|---|---|---|---|\n"
     for scenario, runs in kept.items():
         text += _row(scenario, runs)
     for title, figures in (("How long", _distributions(kept)), ("Measured", _measures(kept))):
@@ -61,7 +61,9 @@ def _row(scenario: str, runs: list[Result]) -> str:
     violations = sum(counts[name] for name in NEVER)
     cells = [scenario, len(runs), faults, *(counts[name] for name in ("calls", "frames", "unknown", "rejected"))]
     end = bound(faults) if scenario in REPEATED and not violations else "–"
-    return "| " + " | ".join(map(str, [*cells, violations, end])) + " |\n"
+    loads = [run.measures[LOAD] for run in runs if LOAD in run.measures]
+    load = f"{min(loads):.0f}–{max(loads):.0f}" if len(loads) > 1 else "".join(f"{load:.0f}" for load in loads) or "–"
+    return "| " + " | ".join(map(str, [*cells, violations, end, load])) + " |\n"
 
 
 def _distributions(kept: dict[str, list[Result]]) -> str:
@@ -70,7 +72,7 @@ def _distributions(kept: dict[str, list[Result]]) -> str:
         for run in runs:
             for what, found in run.distributions.items():
                 if found["n"]:
-                    cells = [found[name] for name in ("n", "p50", "p90", "p99", "max")]
+                    cells = [f"{found[name]:g}" for name in ("n", "p50", "p90", "p99", "max")]
                     text += "| " + " | ".join(map(str, [scenario, what, *cells])) + " |\n"
     return text
 
@@ -78,7 +80,7 @@ def _distributions(kept: dict[str, list[Result]]) -> str:
 def _measures(kept: dict[str, list[Result]]) -> str:
     text = "| scenario | what | values |\n|---|---|---|\n"
     for scenario, runs in kept.items():
-        names = dict.fromkeys(name for run in runs for name in run.measures)
+        names = dict.fromkeys(name for run in runs for name in run.measures if name != LOAD)
         for name in names:
             values = ", ".join(f"{run.measures[name]:g}" for run in runs if name in run.measures)
             text += f"| {scenario} | {name} | {values} |\n"

@@ -20,6 +20,7 @@ REPOSITORY = Path(__file__).parents[2]
 RESULTS = REPOSITORY / "docs" / "reliability" / "results.jsonl"
 RUNTIME = "actrzmq"
 SHOWN = 30
+LOAD = "load of the machine"
 
 
 class Result(msgspec.Struct, kw_only=True):
@@ -86,7 +87,7 @@ def keep(result: Result, path: Path | None = RESULTS) -> None:
     result.date = datetime.now(UTC).isoformat(timespec="seconds")
     result.commit = _git("rev-parse", "--short", "HEAD")
     result.runtime = _git("rev-parse", "--short", f"HEAD:{RUNTIME}") + _changed()
-    result.measures["load of the machine"] = round(os.getloadavg()[0], 1)
+    result.measures[LOAD] = round(os.getloadavg()[0], 1)
     print(f"{result.scenario}: seed={result.seed} faults={result.faults} idle_faults={result.idle_faults}")
     parts: list[tuple[str, dict[str, Any]]] = [
         ("counts", result.counts),
