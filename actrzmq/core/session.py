@@ -380,8 +380,6 @@ class Session:
         self._start(now)
 
     def _from_peer(self, peer: Peer, batch: Batch, age: int, now: int) -> None:
-        if batch.settled:
-            self._answering.settled(peer, batch.settled)
         for envelope in batch.envelopes:
             match envelope:
                 case Reply():
@@ -401,6 +399,8 @@ class Session:
                 case _:
                     if not self.streams.control(peer, envelope, now):
                         self.counters["dropped.not_from_peer"] += 1
+        if batch.settled:  # last: what is settled may have been said again in this very batch, before its reply came
+            self._answering.settled(peer, batch.settled)
 
     # time
 

@@ -680,7 +680,8 @@ class Batch(Struct, frozen=True, array_like=True):
     """What one process says to one other in one turn of its loop.
 
     `sent_at` is broker time, 0 where it is not known yet; `settled` are call ids of the sender that the receiver
-    may forget; the envelopes at `large` have their body in a frame of its own, in order.
+    may forget when it has read the envelopes, which may say such a call once more; the envelopes at `large` have
+    their body in a frame of its own, in order.
     """
 
     sent_at: Count

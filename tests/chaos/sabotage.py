@@ -10,8 +10,8 @@ import zmq
 from actrzmq.core.dedup import Answers
 from actrzmq.core.registration import Clock
 from actrzmq.net import sockets
-from actrzmq.runtime.engine import Engine
-from actrzmq.runtime.receiving import CallbackInbox, Inbox
+from actrzmq.runtime.inbox import CallbackInbox, Inbox
+from actrzmq.runtime.outlets import Outlets
 from actrzmq.wire.codec import BODY_BYTES
 from actrzmq.wire.messages import DataStream
 
@@ -33,7 +33,7 @@ def acknowledge_on_receive() -> None:
         taken = deliver(self, frames)
         for frame in frames:
             Inbox.done(self, frame)
-        self.engine.progressed(self.receiver)
+        self.keeper.progressed(self.receiver)
         return taken
 
     CallbackInbox.deliver = early  # type: ignore[method-assign]
@@ -43,10 +43,10 @@ def acknowledge_on_receive() -> None:
 def wait_for_no_end() -> None:
     """A sender that takes a stream for complete when it has said the end."""
 
-    async def at_once(self: Engine, *arguments: Any) -> None:
+    async def at_once(self: Outlets, *arguments: Any) -> None:
         return None
 
-    Engine.end_stream = at_once  # type: ignore[method-assign,assignment]
+    Outlets.end = at_once  # type: ignore[method-assign,assignment]
 
 
 def know_no_age() -> None:

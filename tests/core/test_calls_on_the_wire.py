@@ -8,7 +8,7 @@ import pytest
 
 from actrzmq.core.execution import Execution
 from actrzmq.core.serving import ServingLimits
-from actrzmq.core.session import SessionLimits
+from actrzmq.core.session import Session, SessionLimits
 from actrzmq.core.turn import News
 from actrzmq.errors import (
     ActrNotFound,
@@ -22,7 +22,7 @@ from actrzmq.errors import (
 )
 from actrzmq.identity import ActrType, Serial
 from actrzmq.testing.simulation import SimNode, World
-from actrzmq.wire.messages import Reply
+from actrzmq.wire.messages import Batch, PeerBack, Reply
 
 ECHO = "test.Echo.Say"
 
@@ -68,6 +68,31 @@ def test_a_call_is_answered() -> None:
     pair = Pair()
     pair.call(b"ping")
     assert pair.wait().body == b"ping"
+    pair.assert_at_rest()
+
+
+def test_a_call_that_is_said_again_and_settled_in_one_breath_does_not_run_again() -> None:
+    """The news that its callee is back and the reply came together: the repeat and the settling leave in one batch."""
+    pair = Pair()
+    ran: list[bytes] = []
+
+    def echo(execution: Execution) -> tuple[bytes, int]:
+        ran.append(execution.request.body)
+        return execution.request.body, 1_000
+
+    pair.callee.handlers[ECHO] = echo
+    call = pair.call(b"once")
+    pair.world.run_until(lambda: ran)
+    callee = pair.callee.id.serial
+
+    def hear_both(session: Session, now: int) -> None:
+        session.receive(None, Batch(now, [PeerBack(callee)]), None, 0, now)
+        session.receive(callee, Batch(now, [Reply(call.call.id, b"once")]), None, 0, now)
+
+    pair.caller.do(hear_both)
+    assert pair.wait().body == b"once"
+    pair.world.run(2_000)
+    assert ran == [b"once"]
     pair.assert_at_rest()
 
 
