@@ -32,17 +32,16 @@ def bound(faults: int) -> str:
 
 
 def render(results: list[Result]) -> str:
-    """The tables, for the runtime of the last result: figures of other code say nothing about this one."""
+    """The tables; of each scenario, the runs of the runtime that it was run with last: other code is another thing."""
     if not results:
         return "No run has been kept yet.\n"
-    runtime = results[-1].runtime
+    last = {result.scenario: result.runtime for result in results}
     kept: dict[str, list[Result]] = defaultdict(list)
     for result in results:
-        if result.runtime == runtime:
+        if result.runtime == last[result.scenario]:
             kept[result.scenario].append(result)
-    text = f"Runtime `{runtime}` (`git rev-parse --short HEAD:actrzmq`).\n\n"
-    text += "| scenario | runs | faults | calls | frames | unknown | rejected | violations | 3/n | load |\n"
-    text += "|---|---|---|---|---|---|---|---|---|---|\n"
+    text = "| scenario | runtime | runs | faults | calls | frames | unknown | rejected | violations | 3/n | load |\n"
+    text += "|---|---|---|---|---|---|---|---|---|---|---|\n"
     for scenario, runs in kept.items():
         text += _row(scenario, runs)
     for title, figures in (("How long", _distributions(kept)), ("Measured", _measures(kept))):
@@ -59,7 +58,13 @@ def _row(scenario: str, runs: list[Result]) -> str:
         counts.update(run.counts)
     faults = sum(run.faults for run in runs)
     violations = sum(counts[name] for name in NEVER)
-    cells = [scenario, len(runs), faults, *(counts[name] for name in ("calls", "frames", "unknown", "rejected"))]
+    cells = [
+        scenario,
+        f"`{runs[0].runtime}`",
+        len(runs),
+        faults,
+        *(counts[name] for name in ("calls", "frames", "unknown", "rejected")),
+    ]
     end = bound(faults) if scenario in REPEATED and not violations else "–"
     loads = [run.measures[LOAD] for run in runs if LOAD in run.measures]
     load = f"{min(loads):.0f}–{max(loads):.0f}" if len(loads) > 1 else "".join(f"{load:.0f}" for load in loads) or "–"

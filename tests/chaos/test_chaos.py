@@ -139,7 +139,7 @@ def test_a_claim_that_does_not_hold_breaks_a_result() -> None:
     assert result.broken == ["this one"]
 
 
-def test_the_page_shows_the_runs_of_the_last_runtime_only_and_what_they_bound() -> None:
+def test_the_page_shows_of_each_scenario_the_runs_of_its_last_runtime_only_and_what_they_bound() -> None:
     runs = [
         Result(scenario="broker-kill", seed=1, runtime="former", faults=9, broken=["former news"]),
         Result(scenario="broker-kill", seed=2, runtime="new", faults=20, counts={"calls": 5}),
@@ -147,7 +147,7 @@ def test_the_page_shows_the_runs_of_the_last_runtime_only_and_what_they_bound() 
         Result(scenario="server-kill", seed=3, runtime="new", faults=10, counts={"lost": 1}, broken=["lost: one"]),
     ]
     page = render(runs)
-    assert "| broker-kill | 2 | 30 | 11 | 0 | 0 | 0 | 0 | 0.100 | – |" in page
-    assert "| server-kill | 1 | 10 | 0 | 0 | 0 | 0 | 1 | – | – |" in page
+    assert "| broker-kill | `new` | 2 | 30 | 11 | 0 | 0 | 0 | 0 | 0.100 | – |" in page
+    assert "| server-kill | `new` | 1 | 10 | 0 | 0 | 0 | 0 | 1 | – | – |" in page
     assert "* server-kill, seed 3: lost: one" in page
     assert "former" not in page
