@@ -1,0 +1,7 @@
+"""For tests of what is built on actrzmq, and of actrzmq itself. Nothing that runs in production imports it."""
+
+from __future__ import annotations
+
+from actrzmq.testing.clock import Clock, JumpingLoop
+
+__all__ = ["Clock", "JumpingLoop"]
