@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
+from contextlib import closing, suppress
 
+from actrzmq.brokerd.broker import Broker
 from actrzmq.brokerd.settings import parse_settings
-from actrzmq.brokerd.store import Store
-from actrzmq.core.broker import BrokerCore, BrokerLimits
 from actrzmq.errors import ActrConfigError, ActrRuntimeError
 from actrzmq.manifest import BrokerSettings
-from actrzmq.net.clock import boottime_ms
 from actrzmq.net.context import raise_descriptor_limit
 from actrzmq.net.poller import BrokerLoop
 from actrzmq.observe.log import configure
@@ -52,40 +48,11 @@ def _run(settings: BrokerSettings) -> int:
     if descriptors < settings.limits.nodes + SPARE_DESCRIPTORS:
         log.warning("few file descriptors limit=%d nodes=%d; raise it (ulimit -n)", descriptors, settings.limits.nodes)
     sys.setswitchinterval(SWITCH_S)
-    store = Store(settings.store)
-    recalled = store.open()
-    try:
-        core = _core(settings)
-        core.expect(recalled.nodes, recalled.dead, boottime_ms())
-        core.library.recall(recalled.contents, recalled.versions)
-        loop = BrokerLoop(core, store.put, store.counters, store.shelf)
-        try:
-            endpoints = [loop.listen(endpoint) for endpoint in settings.listen]
-            relay = loop.listen_for_relay(settings.relay)
-            signals = _take_signals(loop)
-            _say_ready(endpoints, relay, core)
-            loop.run()
-        finally:
-            loop.close()
-    finally:
-        store.close()
+    with closing(Broker(settings)) as broker:
+        signals = _take_signals(broker.loop)
+        _say_ready(broker)
+        broker.run()
     return 130 if signal.SIGINT in signals else 0
-
-
-def _core(settings: BrokerSettings) -> BrokerCore:
-    limits = BrokerLimits(
-        lease=settings.lease_ms,
-        renew=settings.renew_ms,
-        nodes=settings.limits.nodes,
-        backlog=settings.limits.backlog_bytes,
-        body=settings.limits.body_bytes,
-        contracts=settings.limits.contracts_bytes,
-    )
-    return BrokerCore(limits, secrets.randbits(62) + 1, secrets.token_bytes, stamp=_stamp)
-
-
-def _stamp() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _take_signals(loop: BrokerLoop) -> set[int]:
@@ -106,8 +73,8 @@ def _take_signals(loop: BrokerLoop) -> set[int]:
     return taken
 
 
-def _say_ready(endpoints: Sequence[str], relay: str, core: BrokerCore) -> None:
-    words = [f"endpoint={endpoint}" for endpoint in endpoints]
-    expected = core.statistics()["expected"]
+def _say_ready(broker: Broker) -> None:
+    words = [f"endpoint={endpoint}" for endpoint in broker.endpoints]
+    words += [f"relay={broker.relay}", f"epoch={broker.core.epoch}", f"expected={broker.core.statistics()['expected']}"]
     with suppress(OSError):  # nobody reads it
-        print("ready", *words, f"relay={relay}", f"epoch={core.epoch}", f"expected={expected}", flush=True)
+        print("ready", *words, flush=True)

@@ -13,6 +13,7 @@ import secrets
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from weakref import WeakSet
 
 import zmq
 
@@ -32,6 +33,8 @@ LONGEST_BODY = 64 * 1024 * 1024
 
 CLIENT_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
 SERVER_EVENTS = CLIENT_EVENTS | zmq.EVENT_ACCEPTED | zmq.EVENT_ACCEPT_FAILED
+
+_made: WeakSet[zmq.Socket[bytes]] = WeakSet()
 
 # A third of the time of Socket.send and Socket.recv, which wrap these in Python.
 send_frame = zmq.backend.Socket.send
@@ -96,6 +99,11 @@ def monitor(socket: zmq.Socket[bytes], events: int = CLIENT_EVENTS) -> zmq.Socke
     watching.setsockopt(zmq.RCVHWM, 0)
     watching.connect(address)
     return watching
+
+
+def open_sockets() -> set[zmq.Socket[bytes]]:
+    """All of this process that have not been closed, but for monitors."""
+    return {socket for socket in _made if not socket.closed}
 
 
 def take_event(monitor: zmq.Socket[bytes]) -> int | None:
@@ -200,6 +208,7 @@ def message_limit(body_limit: int) -> int:
 
 def _socket(kind: int) -> zmq.Socket[bytes]:
     socket = context().socket(kind)
+    _made.add(socket)
     # Set for every socket, since the default waits for ever at the end. Whoever has last words closes with a time.
     socket.setsockopt(zmq.LINGER, 0)
     # 30 s by default: slow and false handshakes would keep descriptors that long.

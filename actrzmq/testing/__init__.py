@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from actrzmq.testing.clock import Clock, JumpingLoop
+from actrzmq.testing.cluster import LocalCluster
+from actrzmq.testing.leaks import LeakWarning
 
-__all__ = ["Clock", "JumpingLoop"]
+__all__ = ["Clock", "JumpingLoop", "LeakWarning", "LocalCluster"]
