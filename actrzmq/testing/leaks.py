@@ -11,7 +11,7 @@ PATIENCE_S = 0.2
 """Seconds that tasks have to end which are about to."""
 
 
-class LeakWarning(ResourceWarning):
+class LeakWarning(UserWarning):
     """Something was left behind. `-W error::actrzmq.testing.LeakWarning` makes that a failure."""
 
 
