@@ -5,5 +5,7 @@ from __future__ import annotations
 from actrzmq.testing.clock import Clock, JumpingLoop
 from actrzmq.testing.cluster import LocalCluster
 from actrzmq.testing.leaks import LeakWarning
+from actrzmq.testing.programs import Program
+from actrzmq.testing.supervised import SupervisedCluster
 
-__all__ = ["Clock", "JumpingLoop", "LeakWarning", "LocalCluster"]
+__all__ = ["Clock", "JumpingLoop", "LeakWarning", "LocalCluster", "Program", "SupervisedCluster"]
