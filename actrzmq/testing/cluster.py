@@ -107,6 +107,7 @@ class LocalCluster:
         type: ActrType | str | None = None,
         name: str | None = None,
         manifest: Manifest | Path | str | None = None,
+        toml: str = "",
         url: str | None = None,
         visible: bool | None = None,
     ) -> ActrRef:
@@ -114,9 +115,10 @@ class LocalCluster:
 
         What it is follows from `manifest`, else from the `Actr.toml` of the project whose generated code a workload is,
         else from the first service: `demo.Greeter` makes a node of type `test+Greeter` with the name `greeter`. `type`,
-        `name` and `visible` override. `url` has it reach the broker another way, as through a `FaultProxy`.
+        `name` and `visible` override; `toml` is more for a manifest that is made up, as `[system.streams]` with
+        `path = "relay"`. `url` has it reach the broker another way, as through a `FaultProxy`.
         """
-        node = self.attach(*workloads, type=type, name=name, manifest=manifest, url=url, visible=visible)
+        node = self.attach(*workloads, type=type, name=name, manifest=manifest, toml=toml, url=url, visible=visible)
         try:
             async with asyncio.timeout(START_S) as limit:
                 return await node.start()
@@ -133,6 +135,7 @@ class LocalCluster:
         type: ActrType | str | None = None,
         name: str | None = None,
         manifest: Manifest | Path | str | None = None,
+        toml: str = "",
         url: str | None = None,
         visible: bool | None = None,
     ) -> ActrNode:
@@ -140,7 +143,7 @@ class LocalCluster:
         if not self.is_open:
             raise ActrConfigError("the cluster does not run; start nodes within `async with`")
         served = [as_workload(workload) for workload in workloads]
-        found = manifest_for(served, manifest, type, name)
+        found = manifest_for(served, self.folder, manifest, type, name, toml)
         given = {} if visible is None else {"visible": visible}
         # The level of `logging` is the test runner's.
         node = ActrNode(replace(found, broker_url=url or self.url, filter_level=None, **given), served)
@@ -165,6 +168,20 @@ class LocalCluster:
         if thread.is_alive():
             raise RuntimeError(f"the broker has not stopped within {STOP_S} s")
         broker.close()
+
+    @property
+    def relay(self) -> str:
+        """Where the running broker takes the frames of relayed streams."""
+        return self._running_broker().relay
+
+    def relay_through(self, url: str) -> None:
+        """Have nodes that register from now on send their frames for the relay to `url`, a `FaultProxy` before it."""
+        self._running_broker().core.relay_endpoint = url
+
+    def _running_broker(self) -> Broker:
+        if self._broker is None:
+            raise ActrConfigError("the broker of this cluster does not run")
+        return self._broker
 
     async def _close(self) -> None:
         self.is_open = False

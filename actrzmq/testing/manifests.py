@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 
 from actrzmq.errors import ActrConfigError
 from actrzmq.identity import ActrType
-from actrzmq.manifest import MANIFEST_NAME, Manifest, Runtime, load_manifest
+from actrzmq.manifest import MANIFEST_NAME, Manifest, load_manifest
 from actrzmq.runtime.workload import WorkloadBase
 
 MANUFACTURER = "test"
@@ -19,31 +20,43 @@ DRAIN_MS = 1_000
 
 def manifest_for(
     workloads: Sequence[WorkloadBase],
+    folder: Path,
     given: Manifest | Path | str | None = None,
     actor_type: ActrType | str | None = None,
     name: str | None = None,
+    toml: str = "",
 ) -> Manifest:
-    """The one that is given, the one of the workloads' project, or one made up from the first service.
+    """The one that is given, that of the workloads' project, or one made up from the first service, in `folder`.
 
     Raises `ActrConfigError` as reading one does, for a type that can't be, and where generated code has no project.
     """
+    kind = ActrType.parse(actor_type) if isinstance(actor_type, str) else actor_type
     manifest = given if isinstance(given, Manifest) else _found(workloads, given)
-    if actor_type is not None:
-        actor_type = ActrType.parse(actor_type) if isinstance(actor_type, str) else actor_type
     if manifest is None:
-        actor_type = actor_type or ActrType(MANUFACTURER, _service(workloads))
-        name = name or actor_type.name.lower()
-        return Manifest(path=Path(MANIFEST_NAME), name=name, actor_type=actor_type, runtime=Runtime(drain_ms=DRAIN_MS))
-    return replace(manifest, actor_type=actor_type or manifest.actor_type, name=name or manifest.name)
+        kind = kind or ActrType(MANUFACTURER, _service(workloads))
+        return load_manifest(_written(folder, kind, name or kind.name.lower(), toml), environ={})
+    if toml:
+        raise ActrConfigError(f"toml= is for a node without a manifest; this one has {manifest.path}")
+    return replace(manifest, actor_type=kind or manifest.actor_type, name=name or manifest.name)
+
+
+def _written(folder: Path, kind: ActrType, name: str, toml: str) -> Path:
+    path = Path(tempfile.mkdtemp(prefix=f"{kind.name}-", dir=folder)) / MANIFEST_NAME
+    package = (
+        f"package = {{ name = {name!r}, actr_type = {{ manufacturer = '{kind.manufacturer}', name = '{kind.name}' }} }}"
+    )
+    runtime = "" if "[system.runtime]" in toml else f"[system.runtime]\ndrain_ms = {DRAIN_MS}\n"
+    path.write_text(f"{package}\n{runtime}{toml}\n")
+    return path
 
 
 def _found(workloads: Sequence[WorkloadBase], given: Path | str | None) -> Manifest | None:
     if given is not None:
-        return load_manifest(given)
+        return load_manifest(given, environ={})
     for workload in workloads:
         contract = workload.get_dispatcher().contract
         if contract is not None:
-            return load_manifest(_beside(contract))
+            return load_manifest(_beside(contract), environ={})
     return None
 
 

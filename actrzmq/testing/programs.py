@@ -14,7 +14,7 @@ from actrzmq.errors import ActrConfigError
 
 
 class Program(Struct, frozen=True):
-    """One `[program:…]` of supervisord. `command` is run as it is, not by a shell; it may begin with `sys.executable`."""
+    """One `[program:…]` of supervisord. `command` is run without a shell; it may begin with `sys.executable`."""
 
     command: Sequence[str]
     cwd: Path | None = None
@@ -41,7 +41,7 @@ def broker_program(url: str, broker_toml: Path | None = None) -> Program:
 
 
 def process_names(name: str, program: Program) -> dict[str, str]:
-    """What supervisord calls the processes of a program, by what we call them; `ActrConfigError` for what is no name."""
+    """What supervisord calls the processes of a program, by our names; `ActrConfigError` for what can't be one."""
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise ActrConfigError(f"{name!r} can't be the name of a program: letters, digits, _ . and - only")
     if program.numprocs == 1:
