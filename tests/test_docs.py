@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 import actrzmq
-from actrzmq import ActrRuntimeError, errors
+from actrzmq import ActrRuntimeError, errors, testing
 from actrzmq.cli.main import COMMANDS
 from tests.contracts.test_compatibility import CASES, OF_WHOLE_FILES
 from tests.e2e.world import REPOSITORY, World, run_python
@@ -22,6 +22,7 @@ DOCS = REPOSITORY / "docs"
 QUICKSTART = DOCS / "quickstart.md"
 REFERENCE = DOCS / "reference.md"
 CONTRACTS = DOCS / "contracts.md"
+TESTING = DOCS / "testing.md"
 CONFIGURATION = DOCS / "configuration.md"
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md")])
@@ -78,7 +79,7 @@ def test_a_link_to_nowhere_is_found(tmp_path: Path) -> None:
     assert list(broken_links(page)) == ["#b", "gone.md"]
 
 
-@pytest.mark.parametrize("page", [README, CHINESE, QUICKSTART], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [README, CHINESE, QUICKSTART, TESTING], ids=lambda page: page.name)
 def test_every_piece_of_python_compiles(page: Path) -> None:
     pieces = [block for block in blocks(page) if block.language == "python"]
     assert pieces
@@ -158,11 +159,30 @@ def test_the_quickstart_works_as_it_is_written(world: World, tmp_path: Path) -> 
     assert "has changed since its code was generated; run `actr gen`" in stale.err
 
 
+def test_the_tests_in_the_page_about_testing_pass(tmp_path: Path) -> None:
+    save(QUICKSTART, tmp_path, "proto", "toml")
+    server = tmp_path / "server"
+    assert run_python(*ACTR, "gen", cwd=server).returncode == 0
+    save(QUICKSTART, tmp_path, "python")
+    save(TESTING, tmp_path, "python")
+    strict = ("-W", "error", "-p", "no:cacheprovider", "-p", "no:xdist")
+    tested = run_python("-m", "pytest", "-q", *strict, cwd=server)
+    assert tested.returncode == 0, tested.stdout
+    assert f"{len(list(server.glob('test_*.py')))} passed" in tested.stdout
+
+
 def test_the_reference_has_every_public_name() -> None:
     first_cells = re.findall(r"^\| (.+?) \|", REFERENCE.read_text(), re.MULTILINE)
     named = set(re.findall(r"`(\w+)`", " ".join(first_cells)))
     named |= {"Status"} & set(re.findall(r"`(\w+)`", REFERENCE.read_text()))  # a sentence tells of it
     assert set(actrzmq.__all__) - named == set()
+
+
+def test_the_reference_has_every_name_of_testing() -> None:
+    part = REFERENCE.read_text().partition("## Testing")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (.+?) \|", part, re.MULTILINE)))) == set(
+        testing.__all__
+    )
 
 
 def test_the_table_of_errors_has_every_class_with_its_status() -> None:

@@ -257,3 +257,17 @@ def test_the_broker_does_what_its_file_says(tmp_path: Path) -> None:
                 await greet(cluster.context(), "x" * 70_000)
 
     asyncio.run(main())
+
+
+def test_one_task_may_enter_a_cluster_and_another_leave_it() -> None:
+    """As runners of tests do with the two halves of a fixture."""
+
+    async def main() -> str:
+        cluster = LocalCluster()
+        await asyncio.create_task(cluster.__aenter__())
+        await cluster.start(Greeter())
+        answer = await greet(cluster.context())
+        await asyncio.create_task(cluster.__aexit__(None, None, None))
+        return answer
+
+    assert asyncio.run(main()) == "Hello, Ada!"
