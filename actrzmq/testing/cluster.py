@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 import threading
 import warnings
 from contextlib import AsyncExitStack
@@ -21,6 +20,7 @@ from actrzmq.manifest import Manifest, load_broker_settings
 from actrzmq.runtime.context import Context
 from actrzmq.runtime.decorators import as_workload
 from actrzmq.runtime.node import ActrNode, ActrRef
+from actrzmq.testing.folders import short_folder
 from actrzmq.testing.leaks import Leaks, LeakWarning
 from actrzmq.testing.manifests import manifest_for
 
@@ -72,8 +72,7 @@ class LocalCluster:
             raise ActrConfigError("this cluster runs already")
         self.is_open = True
         self._leaks = Leaks()
-        # Short: the path of a unix socket has to fit into its address.
-        self.folder = Path(tempfile.mkdtemp(prefix="actr"))
+        self.folder = short_folder()
         self._exits.callback(shutil.rmtree, self.folder, ignore_errors=True)
         try:
             self.url = f"ipc://{self.folder}/broker"

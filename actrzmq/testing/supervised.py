@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,6 +18,7 @@ from xmlrpc.client import Fault, ServerProxy
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from actrzmq.errors import ActrConfigError
+from actrzmq.testing.folders import short_folder
 from actrzmq.testing.programs import BROKER, Program, broker_program, launcher, process_names, supervisord_conf
 
 PATIENCE_S = 20.0
@@ -75,8 +75,7 @@ class SupervisedCluster:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Sockets have short paths, and nobody can take them meanwhile, as a port that is free again.
-        short = Path(tempfile.mkdtemp(prefix="actr"))
+        short = short_folder()  # for sockets: nobody else can take them meanwhile, as a port that is free again
         with ExitStack() as exits:
             exits.callback(shutil.rmtree, short, ignore_errors=True)
             self.url = f"ipc://{short}/broker"

@@ -271,3 +271,17 @@ def test_one_task_may_enter_a_cluster_and_another_leave_it() -> None:
         return answer
 
     assert asyncio.run(main()) == "Hello, Ada!"
+
+
+def test_it_works_where_temporary_files_have_long_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+
+    async def main() -> str:
+        async with LocalCluster() as cluster:
+            await cluster.start(Greeter())
+            return await greet(cluster.context())
+
+    assert asyncio.run(main()) == "Hello, Ada!"
+    assert list(long.iterdir()) == []

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from actrzmq.testing.simulation import World
+from tests.core.chaos import Chaos
 from tests.core.test_calls_on_the_wire import Pair as Callers
 from tests.core.test_calls_on_the_wire import bodies
 from tests.core.test_streams_on_the_wire import Pair, sequences
@@ -122,3 +123,10 @@ def test_what_is_in_flight_on_a_connection_goes_down_with_it() -> None:
 def test_what_never_happens_is_told() -> None:
     with pytest.raises(AssertionError, match="not within 100 ms"):
         World().run_until(lambda: False, within=100)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_runs_keep_what_was_promised_while_the_stream_plane_repeats_and_reorders(seed: int) -> None:
+    chaos = Chaos(seed)
+    chaos.world.plane_repeat = chaos.world.plane_reorder = 0.15
+    assert chaos.run() == []
