@@ -90,7 +90,7 @@ class SupervisedCluster:
             for name, program in programs.items():
                 if program.autostart:
                     for one in process_names(name, program):
-                        self._wait(one, _has_started, "not RUNNING", self._patience)
+                        self._wait(one, self._has_started, "not RUNNING", self._patience)
             if BROKER not in self._programs:
                 self.wait_log(BROKER, "ready endpoint=", self._patience)
             self._exits = exits.pop_all()
@@ -133,6 +133,7 @@ class SupervisedCluster:
         """Start it, and wait until it runs."""
         with self._rpc() as rpc:
             rpc.startProcess(self._full(name))
+        self._wait(name, self._has_started, "not RUNNING", PATIENCE_S)
 
     def stop(self, name: str) -> None:
         """Stop it as supervisord does, by SIGTERM first, and wait until it has ended. Nothing happens if it has."""
@@ -164,13 +165,13 @@ class SupervisedCluster:
 
     def wait_running(self, name: str, timeout: float = PATIENCE_S) -> int:
         """Wait until it runs; return its process id."""
-        return int(self.wait_state(name, "RUNNING", timeout)["pid"])
+        return int(self._wait(name, self._runs, "not RUNNING", timeout)["pid"])
 
     def wait_replaced(self, name: str, pid: int, timeout: float = PATIENCE_S) -> int:
         """Wait until another process than `pid` runs in its place; return that one's id."""
         found = self._wait(
             name,
-            lambda info: info.get("statename") == "RUNNING" and info["pid"] != pid,
+            lambda info: self._runs(info) and info["pid"] != pid,
             f"not running anew (it was process {pid})",
             timeout,
         )
@@ -196,6 +197,14 @@ class SupervisedCluster:
                 raise AssertionError(f"{name} is {what} within {timeout} s: {info}\n{self.log(name)[-4000:]}")
             time.sleep(_POLL_S)
         return info
+
+    def _runs(self, info: Mapping[str, Any]) -> bool:
+        """Is it the program already? Until then it is still supervisord, which would take a signal and forget it."""
+        return info.get("statename") == "RUNNING" and _command(info["pid"]) not in ("", _command(self.process.pid))
+
+    def _has_started(self, info: Mapping[str, Any]) -> bool:
+        """Does it run, or has it run to its end already?"""
+        return info.get("statename") == "EXITED" or self._runs(info)
 
     def _full(self, name: str) -> str:
         try:
@@ -262,6 +271,9 @@ class SupervisedCluster:
         raise AssertionError(f"supervisord did not stop: {self._own_log()}")
 
 
-def _has_started(info: Mapping[str, Any]) -> bool:
-    """Does it run, or has it run to its end already?"""
-    return info.get("statename") in ("RUNNING", "EXITED")
+def _command(pid: int) -> str:
+    """The command line of a process; empty where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
