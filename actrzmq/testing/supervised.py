@@ -6,31 +6,23 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
-from xmlrpc.client import Fault, ServerProxy
+from xmlrpc.client import Fault
 
-from supervisor.xmlrpc import Faults, SupervisorTransport
+from supervisor.xmlrpc import Faults
 
 from actrzmq.errors import ActrConfigError
 from actrzmq.testing.folders import short_folder
 from actrzmq.testing.programs import BROKER, Program, broker_program, launcher, process_names, supervisord_conf
+from actrzmq.testing.supervisord import Supervisord
 
 PATIENCE_S = 20.0
 _POLL_S = 0.02
-
-# supervisord as it is, but for how often it looks at its programs: it does not hear of their ends.
-_EAGER = """import sys
-from supervisor import poller, supervisord
-interval, poll = float(sys.argv.pop(1)), poller.PollPoller.poll
-poller.PollPoller.poll = lambda self, timeout: poll(self, min(timeout, interval))
-supervisord.main()
-"""
 
 
 class SupervisedCluster:
@@ -84,8 +76,8 @@ class SupervisedCluster:
             self._names = {
                 one: full for name, kind in programs.items() for one, full in process_names(name, kind).items()
             }
-            configuration = self._write(programs)
-            self.process = self._launch(configuration)
+            self._supervisord = Supervisord(self._write(programs), self._socket, self._environment(), self._looks_every)
+            self.process = self._supervisord.process
             exits.callback(self._stop)
             for name, program in programs.items():
                 if program.autostart:
@@ -112,7 +104,7 @@ class SupervisedCluster:
         """What supervisord says of the process `name`; nothing while it can't be asked."""
         full = self._full(name)
         try:
-            with self._rpc() as rpc:
+            with self._supervisord.rpc() as rpc:
                 return cast("dict[str, Any]", rpc.getProcessInfo(full))
         except (OSError, Fault):  # not there yet, or about to reload
             return {}
@@ -131,13 +123,13 @@ class SupervisedCluster:
 
     def start(self, name: str) -> None:
         """Start it, and wait until it runs."""
-        with self._rpc() as rpc:
+        with self._supervisord.rpc() as rpc:
             rpc.startProcess(self._full(name))
         self._wait(name, self._has_started, "not RUNNING", PATIENCE_S)
 
     def stop(self, name: str) -> None:
         """Stop it as supervisord does, by SIGTERM first, and wait until it has ended. Nothing happens if it has."""
-        with self._rpc() as rpc:
+        with self._supervisord.rpc() as rpc:
             try:
                 rpc.stopProcess(self._full(name))
             except Fault as fault:
@@ -192,7 +184,7 @@ class SupervisedCluster:
         deadline = time.monotonic() + timeout
         while not is_so(info := self.info(name)):
             if self.process.poll() is not None:
-                raise AssertionError(f"supervisord has ended: {self._own_log()}")
+                raise AssertionError(f"supervisord has ended: {self._supervisord.said()}")
             if time.monotonic() >= deadline:
                 raise AssertionError(f"{name} is {what} within {timeout} s: {info}\n{self.log(name)[-4000:]}")
             time.sleep(_POLL_S)
@@ -212,14 +204,6 @@ class SupervisedCluster:
         except KeyError:
             raise ActrConfigError(f"no process {name!r} in this cluster; there are {', '.join(self._names)}") from None
 
-    @contextmanager
-    def _rpc(self) -> Iterator[Any]:
-        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
-        try:
-            yield cast(Any, ServerProxy("http://127.0.0.1", transport=transport)).supervisor
-        finally:
-            transport.close()
-
     def _write(self, programs: Mapping[str, Program]) -> Path:
         scripts = {}
         for name, program in programs.items():
@@ -228,18 +212,6 @@ class SupervisedCluster:
         configuration = self.folder / "supervisord.conf"
         configuration.write_text(supervisord_conf(programs, self.folder, scripts, self._socket))
         return configuration
-
-    def _launch(self, configuration: Path) -> subprocess.Popen[bytes]:
-        run = ["-m", "supervisor.supervisord"] if self._looks_every is None else ["-c", _EAGER, str(self._looks_every)]
-        with (self.folder / "supervisord.out").open("wb") as out:
-            return subprocess.Popen(  # noqa: S603 - what a test wants to have run
-                [sys.executable, *run, "-n", "-c", str(configuration)],
-                cwd=self.folder,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-            )
 
     def _environment(self) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith("ACTRZMQ_")}
@@ -251,24 +223,14 @@ class SupervisedCluster:
             "PYTHONUNBUFFERED": "1",
         }
 
-    def _own_log(self) -> str:
-        return (self.folder / "supervisord.out").read_text(errors="replace")[-4000:]
-
     def _stop(self) -> None:
-        """End supervisord and what it runs. Programs that were stopped by SIGSTOP could not drain, and go on first."""
+        """What a SIGSTOP holds could not drain, and goes on first."""
         for name in self._names:
-            with suppress(ProcessLookupError):
-                pid = self.pid(name)
-                if pid:
+            pid = self.pid(name)
+            if pid:
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
-        for _ in range(2):  # asked twice: a signal that comes while it reloads is lost on it
-            self.process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(PATIENCE_S)
-                return
-        self.process.kill()  # its programs watch for that
-        self.process.wait()
-        raise AssertionError(f"supervisord did not stop: {self._own_log()}")
+        self._supervisord.stop()
 
 
 def _command(pid: int) -> str:
