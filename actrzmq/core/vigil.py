@@ -32,7 +32,7 @@ class Vigil:
         self._roster.outbox.pop(peer, None)
         node = self._roster.by_peer.get(peer)
         if node is not None and node.unreachable_since is None:
-            self._counters["unreachable"] += 1
+            self._counters["connections.broken"] += 1
             node.unreachable_since = now
             self._roster.unreachable[node.id.serial] = now + self._limits.unreachable
             self._directory.announce(node, Reason.UNREACHABLE)

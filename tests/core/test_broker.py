@@ -503,3 +503,14 @@ def test_names_that_peers_make_up_push_nobody_out_of_the_memory_of_the_dead() ->
     world.wait(11_000)
     assert len(world.core._roster.disowned) == 3
     assert isinstance(gone.register()[0], Refused)
+
+
+def test_statistics_tell_who_is_unreachable_now_and_how_often_connections_broke() -> None:
+    world = World()
+    node = world.node()
+    world.core.unreachable(node.peer, world.now)
+    broken = world.core.statistics()
+    assert (broken["unreachable"], broken["connections.broken"]) == (1, 1)
+    node.register()
+    back = world.core.statistics()
+    assert (back["unreachable"], back["connections.broken"]) == (0, 1)
