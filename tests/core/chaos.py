@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from actrzmq.core.broker import BrokerLimits
+from actrzmq.core.calls import OpenCall
 from actrzmq.core.discovery import ANSWER_WITHIN, Watched
 from actrzmq.core.execution import Execution
 from actrzmq.core.incoming import StreamLimits
@@ -21,11 +22,13 @@ from actrzmq.core.outgoing import OutState, OutStream
 from actrzmq.core.paths import Wish
 from actrzmq.core.serving import ServingLimits
 from actrzmq.core.session import SessionLimits
+from actrzmq.core.streams import Receiver
 from actrzmq.core.turn import News
 from actrzmq.errors import ActrOverloaded, ActrRuntimeError, ActrStreamError, ActrTransportError, Status
 from actrzmq.identity import ActrType, Serial
-from actrzmq.testing.simulation import Collector, SimNode, World
+from actrzmq.testing.simulation import Collector, SimNode
 from actrzmq.wire.messages import Call, DataStream, Lane, Reply
+from tests.core.watched import Granted, WatchedWorld
 
 WORK = 10_000
 """Milliseconds in which everything is begun, and everything goes wrong."""
@@ -34,6 +37,13 @@ QUIET = 90_000
 SLACK = 120
 """Milliseconds that an outcome may come late: timers come in buckets of 20, and the broker's time is an estimate."""
 FRAMES = 50
+PAYLOAD = 100
+RETRY = 100
+"""Milliseconds after which what could not be begun is tried again."""
+LEAST = {"nodes": 3, "calls": 20, "streams": 3, "faults": 3}
+"""What each run has at least."""
+UNCONFIRMED = 10_000
+"""Bytes of its own that the broker may have said to a node and not heard back of, at rest."""
 NODE_LIMITS = [
     None,
     SessionLimits(serving=ServingLimits(concurrency=1)),
@@ -53,6 +63,9 @@ class CallRecord:
     number: int
     caller: SimNode
     callee: SimNode
+    by: Serial
+    to: Serial
+    """Who these two were when it was made: a node that is fenced goes on as another one."""
     begun: int
     deadline: int
     takes: int
@@ -93,6 +106,9 @@ class Outflow:
         self.outcome: Any = ...
         self.stream: OutStream | None = None
         self.closings = 0
+        self.record: StreamRecord
+        self.done_by_then = 0
+        """Frames that were done at the receiver when the sender was told how it ended."""
 
     def __call__(self, opened: Any) -> None:
         if isinstance(opened, ActrRuntimeError):
@@ -106,6 +122,8 @@ class Outflow:
     def closed(self, outcome: Any) -> None:
         self.closings += 1
         self.outcome = outcome
+        into = self.record.into
+        self.done_by_then = len(into.frames) if into else 0
 
     def push(self) -> None:
         stream, streams, now = self.stream, self.node.session.streams, self.node.world.now
@@ -116,7 +134,7 @@ class Outflow:
         for _ in range(7):  # a few in each turn
             if self.sent == self.count:
                 break
-            if not stream.channel.push(DataStream(self.stream_id, self.sent + 1, b"x" * 100), 100):
+            if not stream.channel.push(DataStream(self.stream_id, self.sent + 1, b"x" * PAYLOAD), PAYLOAD):
                 streams.queued(stream)
                 return
             self.sent += 1
@@ -138,7 +156,20 @@ class StreamRecord:
     receiver: SimNode
     lane: Lane
     out: Outflow
-    into: Collector | None = None
+    into: Sink | None = None
+
+
+class Sink(Collector):
+    """The receiving program of a stream, which looks at whose frames it is given."""
+
+    def __init__(self, node: SimNode, pace: int) -> None:
+        super().__init__(node, pace)
+        self.of_the_dead = 0
+
+    def deliver(self, receiver: Receiver, frames: list[DataStream]) -> None:
+        if receiver.peer is None or self._node.session.peers.is_dead(receiver.peer.serial):
+            self.of_the_dead += len(frames)
+        super().deliver(receiver, frames)
 
 
 class Chaos:
@@ -148,7 +179,7 @@ class Chaos:
         self.seed = seed
         self.dice = random.Random(f"plan {seed}")
         limits = BrokerLimits(backlog=500_000) if self.dice.random() < 0.3 else None  # soon congested
-        self.world = World(seed, limits)
+        self.world = WatchedWorld(seed, limits, payload=PAYLOAD)
         self.world.delay = self.dice.choice([(0, 0), (0, 3), (0, 3), (1, 40), (0, 150)])
         self._slack = SLACK + 4 * self.world.delay[1]
         self.calls: list[CallRecord] = []
@@ -165,6 +196,7 @@ class Chaos:
         self.outages: list[tuple[int, int]] = []
         self._out_since = 0
         self.stops: dict[SimNode, list[tuple[int, int]]] = {}
+        self.faults_begun = 0
         self._start = self.world.now
         self._names = 0
 
@@ -182,7 +214,7 @@ class Chaos:
         for _ in range(dice.randint(0, 5)):
             self._at(self.begin_question)
         for _ in range(dice.randint(3, 7)):
-            self._at(dice.choice(self.faults))
+            self._at(self.begin_fault)
         world.run(WORK)
         self._heal()
         end = world.now + QUIET
@@ -209,6 +241,16 @@ class Chaos:
         answers = [[(at, _in_words(answer)) for at, answer in one.answers] for one in self.questions]
         return sha256(repr((outcomes, ends, answers, self.log)).encode()).hexdigest()[:16]
 
+    def counts(self) -> dict[str, int]:
+        """How much there was of everything."""
+        return {
+            "nodes": len(self.world.nodes),
+            "calls": len(self.calls),
+            "streams": len(self.streams),
+            "frames": sum(one.out.sent for one in self.streams),
+            "faults": self.faults_begun,
+        }
+
     def add_node(self) -> SimNode:
         self._names += 1
         limits = self.dice.choice(NODE_LIMITS)
@@ -223,18 +265,26 @@ class Chaos:
 
     # work
 
-    def begin_call(self, caller: SimNode | None = None, chain: tuple[Serial, ...] = (), left: int = 0) -> Any:
+    def begin_call(self) -> bool:
+        """Some node calls another; False if there is none that could."""
+        callers = self._awake()
+        if callers:
+            self.call(self.dice.choice(callers))
+        return bool(callers)
+
+    def call(
+        self, caller: SimNode, chain: tuple[Serial, ...] = (), left: int = 0
+    ) -> tuple[CallRecord, OpenCall] | None:
+        """`caller` calls some node; None if it was refused at once, or waits for no answer."""
         dice, world = self.dice, self.world
-        caller = caller or dice.choice(self.living)
         callee = dice.choice([*self.living] * 5 + [*world.nodes.values()])
-        if not caller.is_up or caller.is_stopped:
-            return None
         timeout = dice.choice([100, 1_000, 5_000, 20_000, 30_000])
         timeout = min(timeout, left) if left else timeout
         takes = dice.choice([0, 0, 5, 50, 300, 2_000, 8_000])
         nests = not chain and dice.random() < 0.2
         both = caller.session.is_online and callee.session.is_online
-        record = CallRecord(len(self.calls), caller, callee, world.now, world.now + timeout, takes, nests, both)
+        by, to = caller.session.serial, callee.session.serial
+        record = CallRecord(len(self.calls), caller, callee, by, to, world.now, world.now + timeout, takes, nests, both)
         record.is_tell = not chain and dice.random() < 0.1
         self.calls.append(record)
         body = f"{record.number} {takes} {int(nests)}".encode()
@@ -258,20 +308,24 @@ class Chaos:
             caller.later(dice.randint(0, timeout), partial(self._cancel, record, call))
         return record, call
 
-    def begin_question(self) -> None:
-        node, kind = self.dice.choice(self.living), self.dice.choice(["Red", "Blue", "Green"])
-        timeout = self.dice.choice([0, 500, 5_000])
-        if node.is_up and not node.is_stopped:
-            self._note(f"question {len(self.questions)} of {node.name} for {kind} {timeout} ms")
-            latest = self.world.now + max(timeout, self.world.broker.core.limits.lease) + ANSWER_WITHIN
-            question = Question(len(self.questions), node, latest)
-            self.questions.append(question)
-            kinds = ActrType("acme", kind)
-            node.do(
-                lambda session, now: session.discover(
-                    kinds, "", all=True, timeout=timeout, waiter=question.resolve, now=now
-                )
+    def begin_question(self) -> bool:
+        """Some node asks who is of a type; False if there is none that could."""
+        kind, timeout = self.dice.choice(["Red", "Blue", "Green"]), self.dice.choice([0, 500, 5_000])
+        askers = self._awake()
+        if not askers:
+            return False
+        node = self.dice.choice(askers)
+        self._note(f"question {len(self.questions)} of {node.name} for {kind} {timeout} ms")
+        latest = self.world.now + max(timeout, self.world.broker.core.limits.lease) + ANSWER_WITHIN
+        question = Question(len(self.questions), node, latest)
+        self.questions.append(question)
+        kinds = ActrType("acme", kind)
+        node.do(
+            lambda session, now: session.discover(
+                kinds, "", all=True, timeout=timeout, waiter=question.resolve, now=now
             )
+        )
+        return True
 
     def _cancel(self, record: CallRecord, call: Any) -> None:
         if not record.outcomes:
@@ -287,6 +341,8 @@ class Chaos:
             self._break(f"call {number} ran in {node.name}, which is dead or stopped")
         if node is not record.callee:
             self._break(f"call {number} to {record.callee.name} ran in {node.name}")
+        if node.session.serial != record.to or peer.serial != record.by:
+            self._break(f"call {number} from {record.by:x} to {record.to:x} ran as one from another, or for another")
         if node.session.peers.is_dead(peer.serial) and not record.is_tell:  # a tell outlives who told it
             self._break(f"call {number} of a node that is down ran in {node.name}")
         if now > record.deadline + self._slack:
@@ -294,7 +350,7 @@ class Chaos:
         if not nests or record.is_tell or not isinstance(execution.request, Call):
             return b"done %d" % number, takes
         chain = (*execution.request.chain, node.id.serial)
-        inner = self.begin_call(node, chain, max(1, execution.deadline - now))
+        inner = self.call(node, chain, max(1, execution.deadline - now))
         if inner is None:
             return b"done %d" % number, takes
         inner_record, call = inner
@@ -308,16 +364,17 @@ class Chaos:
         node.on_cancel(execution, partial(self._cancel, inner_record, call))
         return None
 
-    def begin_stream(self) -> None:
-        dice = self.dice
-        sender, receiver = dice.choice(self.living), dice.choice(self.living)
-        if not sender.is_up or sender.is_stopped:
-            return
+    def begin_stream(self) -> bool:
+        """Some node sends a stream to another; False if there is none that could."""
+        dice, senders = self.dice, self._awake()
+        if not senders:
+            return False
+        sender, receiver = dice.choice(senders), dice.choice(self.living)
         number = len(self.streams)
         stream_id = f"s{number}"
         lane = Lane.LATENCY_FIRST if dice.random() < 0.15 else Lane.RELIABLE
         out = Outflow(sender, stream_id, FRAMES, aborts=dice.random() < 0.15)
-        record = StreamRecord(number, sender, receiver, lane, out)
+        record = out.record = StreamRecord(number, sender, receiver, lane, out)
         self.streams.append(record)
         wish = dice.choice(list(Wish))
         self._note(f"stream {number} {sender.name} to {receiver.name} {wish.name} {lane.name}")
@@ -333,10 +390,11 @@ class Chaos:
                 out.closed(error)
 
         sender.later(dice.choice([0, 10, 100]), begin)
+        return True
 
     def _register(self, record: StreamRecord, node: SimNode) -> None:
         dice = self.dice
-        sink = record.into = Collector(node, dice.choice([0, 1, 5, 20, 60]))
+        sink = record.into = Sink(node, dice.choice([0, 1, 5, 20, 60]))
         receiver = node.session.streams.register(f"s{record.number}", None, sink, self.world.now)
         assert receiver is not None
         if dice.random() < 0.15:
@@ -352,6 +410,13 @@ class Chaos:
             node.later(dice.randint(0, 4_000), cancel)
 
     # faults
+
+    def begin_fault(self) -> bool:
+        """Something goes wrong; False if nothing could, as when the node that was to be stopped is stopped already."""
+        log = len(self.log)
+        self.dice.choice(self.faults)()
+        self.faults_begun += len(self.log) > log
+        return len(self.log) > log
 
     @property
     def faults(self) -> list[Callable[[], None]]:
@@ -440,7 +505,7 @@ class Chaos:
         self.world.plane_loss = 0.0
 
     def cut(self) -> None:
-        one, other = self.dice.choice(self.living), self.dice.choice(self.living)
+        one, other = self.dice.sample(self.living, 2)
         way = (one.name, other.name)
         self._note(f"plane cut {way}")
         self.world.cut_planes.add(way)
@@ -490,6 +555,11 @@ class Chaos:
         return calls and answered and ends and idle and settled and all(node.session.is_online for node in self.living)
 
     def _check(self) -> None:
+        for what, count in self.counts().items():
+            if count < LEAST.get(what, 0):
+                self._break(f"only {count} {what}, which proves little")
+        for broken in self.world.broken:
+            self._break(broken)
         for call in self.calls:
             self._check_call(call)
         for stream in self.streams:
@@ -505,6 +575,18 @@ class Chaos:
         known = {node.id.serial for node in self.world.broker.core.nodes()}
         if known != {node.id.serial for node in self.living}:
             self._break("the broker knows other nodes than those that live")
+        self._check_broker_at_rest()
+
+    def _check_broker_at_rest(self) -> None:
+        core = self.world.broker.core
+        figures = core.statistics()
+        for what in ("unreachable", "expected", "questions", "contracts.wanted"):
+            if figures[what]:
+                self._break(f"the broker: {figures[what]} {what} at rest")
+        for node in core.nodes():
+            unconfirmed = node.sent_bytes - node.received_bytes
+            if unconfirmed > UNCONFIRMED:
+                self._break(f"the broker: {unconfirmed} bytes still count as waiting for {node.register.name} at rest")
 
     def _check_call(self, call: CallRecord) -> None:
         name = f"call {call.number} of {call.caller.name} to {call.callee.name}"
@@ -577,6 +659,13 @@ class Chaos:
             self._break(f"{name} ended {out.closings} times at its sender")
         channel = out.stream.channel if out.stream else None
         dropped = channel.dropped if channel else 0
+        if out.outcome is None and out.done_by_then + dropped != out.sent:
+            self._break(f"{name} was completed for its sender when {out.done_by_then} of {out.sent} frames were done")
+        granted = self.world.granted.get(channel.channel, Granted()) if channel else Granted()
+        if max(granted.completed, channel.completed if channel else 0) > len(got):
+            self._break(f"{name}: {granted.completed} frames were acknowledged, {len(got)} were done")
+        if into is not None and into.of_the_dead:
+            self._break(f"{name}: {into.of_the_dead} frames of a node that is down were delivered")
         if out.outcome is None and len(got) + dropped != out.sent:
             self._break(f"{name} was completed, but {len(got)} of {out.sent} frames were done, {dropped} dropped")
         if into is None:
@@ -606,6 +695,10 @@ class Chaos:
         for peer in session.peers:
             if peer.outbox:
                 self._break(f"{node.name}: something waits to be said to {peer.name}")
+        if session.take_turn() or list(session.outgoing(self.world.now)):
+            self._break(f"{node.name}: something waits to be done or said at rest")
+        if session.streams.outgoing(lambda via: False):
+            self._break(f"{node.name}: frames wait to be sent at rest")
         fenced = sum(news is News.FENCED for news, _ in node.news)
         long = [resumed - stopped for stopped, resumed in self.stops[node]]
         if fenced and not any(gap > 9_000 for gap in long) and not self._was_refused(node):
@@ -617,11 +710,16 @@ class Chaos:
 
     # private
 
-    def _at(self, deed: Callable[[], Any]) -> None:
-        self.world.after(self.dice.randint(0, WORK), lambda: self._do(deed))
+    def _awake(self) -> list[SimNode]:
+        return [node for node in self.living if node.is_up and not node.is_stopped]
 
-    def _do(self, deed: Callable[[], Any]) -> None:
-        deed()
+    def _at(self, deed: Callable[[], bool]) -> None:
+        self.world.after(self.dice.randint(0, WORK - RETRY), lambda: self._do(deed))
+
+    def _do(self, deed: Callable[[], bool]) -> None:
+        """Do it now or, where that can't be, as soon as it can."""
+        if not deed():
+            self.world.after(RETRY, lambda: self._do(deed))
 
     def _note(self, what: str) -> None:
         self.log.append(f"{self.world.now - self._start:6} {what}")
