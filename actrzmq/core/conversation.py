@@ -182,6 +182,7 @@ class Conversation:
         self._counters["fenced"] += 1
         error = ActrTransportError(f"this node was cut off and gave its identity up: {why}", may_have_run=True)
         self._ending.everything(error, now)
+        self._turn().cancel.extend(self._serving.forget_all())  # tells: calls have ended with their callers
         self._turn().gone.update(peer.serial for peer in self._peers)
         self._repeating.forget_unsent()
         self._registration.new_key()

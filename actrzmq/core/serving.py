@@ -141,6 +141,12 @@ class Serving:
         self._let_go(execution)
         return execution.state is State.RUNNING
 
+    def forget_all(self) -> list[Execution]:
+        """Whom these were for is no more: what waits never runs. Returns what runs and is to be cancelled."""
+        waiting = [one for one in (*self._queue, *self._signals) if one.state is State.QUEUED]
+        unforgotten = [one for one in (*waiting, *self._running) if not one.is_forgotten]
+        return [execution for execution in unforgotten if self.forget(execution)]
+
     def overdue(self, now: int) -> list[Execution]:
         """Running ones whose deadline has passed: their callers wait no longer, they are to be cancelled."""
         overdue = []

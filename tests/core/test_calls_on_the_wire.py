@@ -248,7 +248,32 @@ def test_a_callee_that_was_away_for_a_lease_is_fenced_and_comes_back_as_another(
     pair.assert_at_rest()
 
 
-def test_a_pause_shorter_than_the_lease_is_not_noticed() -> None:
+def test_a_tell_of_a_former_life_does_not_run_in_the_next_one() -> None:
+    """Nor goes on running: it was told to a node that is down by now, and nobody else."""
+    pair = Pair(limits=SessionLimits(serving=ServingLimits(concurrency=1)))
+    ran: list[bytes] = []
+    ended: list[bytes] = []
+
+    def take(execution: Execution) -> None:
+        ran.append(execution.request.body)
+        pair.callee.on_cancel(execution, lambda: ended.append(execution.request.body))
+
+    pair.callee.handlers[ECHO] = take
+    serial, session, world = pair.callee.id.serial, pair.caller.session, pair.world
+    session.tell(serial, ECHO, b"first", 60_000, world.now)
+    session.tell(serial, ECHO, b"waits for the slot", 60_000, world.now)
+    pair.caller.turn()
+    pair.world.run(100)
+    assert ran == [b"first"]
+    pair.callee.stop()
+    pair.world.run(11_000)
+    pair.callee.resume()
+    pair.world.run_until(lambda: pair.callee.session.is_online)
+    assert (ran, ended) == ([b"first"], [b"first"])
+    pair.assert_at_rest()
+
+
+def test_a_pause_shorter() -> None:
     pair = Pair()
     pair.call()
     pair.wait()
