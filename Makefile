@@ -1,5 +1,6 @@
 # make demo    the stream-echo example under supervisord, from nothing to its last message
 # make test    all tests;  make lint, make types: what .ci/run runs as well
+# make simulate SEEDS=A-B, make fuzz N=… SEED=…, make sabotage: more of what the tests do a little of
 # make bench   the figures of docs/performance.md, beside those of other systems (20 minutes; QUICK=1: 3; ONLY=rpc,…)
 # make profile WHAT=rpc|stream|relay   where the time goes, in benchmarks/results/
 # make chaos FAULTS=n SEED=s [SCENARIO=a,b]   faults on real processes; docs/reliability.md says which
@@ -26,7 +27,7 @@ ifneq ($(shell cat .venv/.installed 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := setup
-.PHONY: setup dev gen demo docs test chaos soak bench profile lint types format clean FORCE
+.PHONY: setup dev gen demo docs test chaos soak simulate fuzz sabotage bench profile lint types format clean FORCE
 
 setup: .venv/.installed
 
@@ -81,6 +82,21 @@ chaos: dev
 soak: dev
 	@$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1); \
 		code=$$?; $(BIN)/python -m tests.chaos.render && exit $$code
+
+# What takes longer, each bounded and from a seed; what comes of it is appended to docs/reliability/results.jsonl.
+
+SEEDS ?= 0-9999
+N ?= 1000000
+SEED ?= 1
+
+simulate: dev
+	$(BIN)/python -m tests.core.simulate $(SEEDS)
+
+fuzz: dev
+	$(BIN)/python -m tests.fuzz.run $(N) --seed $(SEED)
+
+sabotage: dev
+	$(BIN)/python -m tests.sabotage
 
 lint: dev
 	$(BIN)/ruff check .

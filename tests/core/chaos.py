@@ -7,6 +7,7 @@ that travels in its body, and both ends write down what they saw.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -250,6 +251,23 @@ class Chaos:
             "frames": sum(one.out.sent for one in self.streams),
             "faults": self.faults_begun,
         }
+
+    def outcomes(self) -> Counter[str]:
+        """How calls and streams ended, by kind: each has one."""
+        found: Counter[str] = Counter()
+        for call in self.calls:
+            if call.is_tell:
+                found["tells"] += 1
+            elif call.is_cancelled:
+                found["calls cancelled"] += 1
+            elif not call.outcomes:
+                found["calls of a node that was killed"] += 1
+            else:
+                found[f"calls ended: {_kind_of(call.outcomes[0][1])}"] += 1
+        for one in self.streams:
+            what = "of a node that was killed" if one.out.outcome is ... else f"ended: {_kind_of(one.out.outcome)}"
+            found[f"streams {what}"] += 1
+        return found
 
     def add_node(self) -> SimNode:
         self._names += 1
@@ -739,6 +757,14 @@ def _is_excused(outcome: Any) -> bool:
     """Too much at once, or a broker that was connected and silent: those are told before anything has run."""
     kept_back = isinstance(outcome, ActrTransportError) and "silent" in outcome.message
     return (kept_back or isinstance(outcome, ActrOverloaded)) and not outcome.may_have_run
+
+
+def _kind_of(outcome: Any) -> str:
+    """How it ended, in two or three words."""
+    if not isinstance(outcome, ActrRuntimeError):
+        return "OK" if isinstance(outcome, Reply) else "completed"
+    kind = type(outcome).__name__
+    return f"{kind}, may have run" if outcome.may_have_run else f"{kind}, did not run"
 
 
 def _in_words(outcome: Any) -> str:
