@@ -17,13 +17,11 @@ from actrzmq.core.patience import Patience
 from actrzmq.core.receiving import ReceiveChannel
 from actrzmq.core.registration import Clock
 from actrzmq.core.repeating import Repeating
+from actrzmq.core.sending import SendChannel
 from tests.core.chaos import Chaos
+from tests.sabotage.patches import grant_as_done, nothing, spend_at_will
 
 SEEDS = 150
-
-
-def nothing(*arguments: Any, **more: Any) -> None:
-    """Instead of a safeguard."""
 
 
 def everything(self: Any, message: Any, now: int) -> Any:
@@ -39,6 +37,8 @@ INVARIANTS = {
     "who lives is registered at last": r"\w+ is not online",
     "a stream ends": r"stream \d+ \w+ to \w+ never ended at its (sender|receiver)",
     "frames come in order, none missing and none twice": r"stream \d+ \w+ to \w+: frames came as \[.*\]",
+    "nobody sends more than was granted": r"\w+ sent frame \d+ of a channel with credit for \d+ frames, \d+ bytes",
+    "what is acknowledged was done": r"stream \d+ \w+ to \w+: \d+ frames were acknowledged, \d+ were done",
 }
 """What the ledger says when one is broken: the whole line, so that nothing else is taken for it."""
 
@@ -67,6 +67,18 @@ SABOTAGE: dict[str, tuple[type, str, Callable[..., Any], str]] = {
         "_what_is_due",
         everything,
         "frames come in order, none missing and none twice",
+    ),
+    "a sender that spends what it has not got": (
+        SendChannel,
+        "_spread_credit",
+        spend_at_will,
+        "nobody sends more than was granted",
+    ),
+    "a receiver that acknowledges what has come": (
+        ReceiveChannel,
+        "grant",
+        grant_as_done,
+        "what is acknowledged was done",
     ),
 }
 
