@@ -13,8 +13,8 @@ import click
 from actrzmq.cli.exits import Exit, exit_code_of, one_line, printable
 from actrzmq.errors import ActrRuntimeError
 
-# Each command is a module beside this one, whose function of the same name is the command. It is imported
-# when the command runs, and not before: `actr --help` is to be there at once.
+# Each command is a module beside this one, whose function of the same name (with `_` for `-`) is the command. It is
+# imported when the command runs, and not before: `actr --help` is to be there at once.
 PURPOSES = {
     "Build a project": {
         "init": "Write a new project that runs: server, client and test.",
@@ -33,6 +33,8 @@ PURPOSES = {
         "ps": "Show the nodes that are registered.",
         "discovery": "Show actor types and their instances.",
         "describe": "Show what a service offers.",
+        "dead-letters": "Show what was dropped, whose it was and why.",
+        "stats": "Show what the broker has counted.",
         "wait": "Wait until there are instances of a type.",
     },
     "Call services": {
@@ -48,6 +50,13 @@ PURPOSES = {
 COMMANDS = {name: text for commands in PURPOSES.values() for name, text in commands.items()}
 
 
+def find_command(name: str) -> click.Command:
+    """The command of that name, imported now."""
+    word = name.replace("-", "_")
+    command: click.Command = getattr(import_module(f"actrzmq.cli.{word}"), word)
+    return command
+
+
 class _Commands(click.Group):
     """The commands of the table, imported when needed."""
 
@@ -55,10 +64,7 @@ class _Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = getattr(import_module(f"actrzmq.cli.{cmd_name}"), cmd_name)
-        return command
+        return find_command(cmd_name) if cmd_name in COMMANDS else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from actrzmq.core.deadletters import Drops
 from actrzmq.core.execution import Execution, State
 from actrzmq.core.failures import failure_bytes, failure_of
 from actrzmq.core.peer import Peer
@@ -35,11 +36,13 @@ class Answering:
         post: Callable[[Peer, Between, int, int], None],
         turn: Callable[[], Turn],
         counters: Counter[str],
+        drops: Drops,
     ) -> None:
         self._serving = serving
         self._post = post
         self._turn = turn
         self._counters = counters
+        self._drops = drops
 
     def called(self, peer: Peer, call: Call, me: Serial, age: int, now: int) -> None:
         """`peer` calls; its batch is `age` milliseconds old."""
@@ -53,6 +56,7 @@ class Answering:
         timeout = call.timeout - age
         if timeout <= 0:
             self._counters["expired.on_arrival"] += 1
+            self._drops.note("expired.on_arrival", "call", call.route, peer.name)
             return
         refusal = self._refusal(peer, call.route, call.chain, me)
         if refusal is not None:
@@ -68,8 +72,10 @@ class Answering:
         timeout = tell.timeout - age
         if timeout <= 0:
             self._counters["expired.on_arrival"] += 1
+            self._drops.note("expired.on_arrival", "tell", tell.route, peer.name)
         elif self._refusal(peer, tell.route, (), me):
             self._counters["tells.refused"] += 1
+            self._drops.note("tells.refused", "tell", tell.route, peer.name)
         else:
             execution = Execution(peer, tell, now + timeout, now)
             self._serving.accept(execution, me, is_signal=tell.signal, chain=())

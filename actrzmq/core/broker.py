@@ -26,6 +26,7 @@ from actrzmq.core.admission import Admission
 from actrzmq.core.departure import Departure
 from actrzmq.core.directory import Directory
 from actrzmq.core.expected import Remembered
+from actrzmq.core.inspecting import Inspecting
 from actrzmq.core.library import Library
 from actrzmq.core.limits import BrokerLimits
 from actrzmq.core.meeting import Meeting
@@ -39,8 +40,10 @@ from actrzmq.wire.messages import (
     Describe,
     Discover,
     Drain,
+    Dropped,
     Envelope,
     FromBroker,
+    Inspect,
     Lagging,
     ListNodes,
     Publish,
@@ -88,6 +91,7 @@ class BrokerCore:
         self.library = Library(
             limits.contracts, roster.nodes, roster.say, self.counters, stamp, limits.backlog, limits.body
         )
+        self.inspecting = Inspecting(self.statistics, roster.say, self.counters, limits.backlog)
         self._meeting = Meeting(roster)
         departure = Departure(roster, self._directory, self.library, self.over_budget)
         self._departure = departure
@@ -155,11 +159,13 @@ class BrokerCore:
         target = sender if to == sender.address else sender.routes.get(to)  # nobody is introduced to himself
         if target is None or not target.allows(sender.id):
             self.counters["relay.unknown"] += 1
+            self.inspecting.dropped(sender, "relay.unknown", "frames", str(target.id) if target else to.hex()[:32])
             return None
         size += MESSAGE_OVERHEAD
         budget = min(target.register.stream_memory, self.limits.relayed) + self.limits.backlog
         if target.relayed_bytes - target.relayed_received + size > budget:
             self.counters["relay.over_budget"] += 1
+            self.inspecting.dropped(sender, "relay.over_budget", "frames", str(target.id))
             self.over_budget[target.id.serial] = target
             return None
         target.relayed_bytes += size
@@ -173,6 +179,7 @@ class BrokerCore:
 
     def receive(self, peer: bytes, envelopes: Iterable[Envelope], now: int) -> None:
         """What the connection `peer` said to the broker itself."""
+        self.inspecting.now = now
         for envelope in envelopes:
             if type(envelope) is Register:
                 self._admission.register(peer, envelope, now)
@@ -188,7 +195,7 @@ class BrokerCore:
 
     def _serve(self, node: Node, envelope: Envelope, now: int) -> None:
         if isinstance(envelope, Renew | Drain | Deregister) and envelope.session != node.session:
-            self.counters["dropped.old_session"] += 1
+            self._drop(node, "dropped.old_session", envelope)
             return
         match envelope:
             case Renew():
@@ -201,6 +208,8 @@ class BrokerCore:
                 self._directory.unwatch(node, envelope.query)
             case Publish() | Describe() | ListNodes():
                 self.library.serve(node, envelope, now)
+            case Inspect() | Dropped():
+                self.inspecting.serve(node, envelope)
             case Drain():
                 node.draining = True
                 self._directory.announce(node, Reason.DRAINING)
@@ -208,7 +217,17 @@ class BrokerCore:
                 self._say(node.peer, Deregistered(node.session))
                 self._departure.down(node, Reason.DEREGISTERED, now)
             case _:
-                self.counters["dropped.not_for_broker"] += 1
+                self._drop(node, "dropped.not_for_broker", envelope)
+
+    def _drop(self, node: Node, reason: str, envelope: Envelope) -> None:
+        self.counters[reason] += 1
+        self.inspecting.dropped(node, reason, type(envelope).__name__)
+
+    def refused(self, peer: bytes, reason: str) -> None:
+        """What `peer` sent was no message that the shell could take; it has counted that under `reason`."""
+        node = self._by_peer.get(peer)
+        if node is not None:
+            self.inspecting.dropped(node, reason, "message")
 
     def congested(self, node: Node, size: int) -> None:
         """Writing a routed batch to `node` would have blocked; it was returned, so it does not count."""
@@ -231,6 +250,7 @@ class BrokerCore:
 
     def tick(self, now: int) -> None:
         """Probe the quiet, drop the unreachable, the lagging and those whose lease is over."""
+        self.inspecting.now = now
         self._vigil.tick(now)
         self.library.tick(now)
 
@@ -269,6 +289,7 @@ class BrokerCore:
             "expected": len(self._roster.expected),
             "unreachable": len(self._roster.unreachable),
             "watches": len(self._directory),
+            "dead_letters": len(self.inspecting),
             **self.library.statistics(),
             **self.counters,
         }

@@ -23,6 +23,7 @@ from actrzmq.wire.messages import (
     Envelope,
     Failure,
     Found,
+    Inspected,
     Introduce,
     Nodes,
     NoSpec,
@@ -127,7 +128,7 @@ class Conversation:
                 self._say(self._discovery.snapshot(envelope, self._turn()), now)
             case Changed():
                 self._say(self._discovery.changed(envelope, self._turn()), now)
-            case Spec() | NoSpec() | Nodes():
+            case Spec() | NoSpec() | Nodes() | Inspected():
                 self._visiting.answered(envelope, self._turn())
             case Wanted():
                 self._publish(envelope.fingerprint, now)

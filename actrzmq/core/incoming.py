@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from actrzmq.core.awaited import Receiver, Receivers
 from actrzmq.core.credit import Budget
+from actrzmq.core.deadletters import Drops
 from actrzmq.core.early import EarlyOpening, EarlyOpenings
 from actrzmq.core.failures import error_for, failure_of
 from actrzmq.core.paths import Via, Ways
@@ -52,6 +53,9 @@ LATELY = 1_000
 """Milliseconds within which an acknowledged end may not have come to its sender yet; else that asks, and is told."""
 ACKNOWLEDGED = 1_024
 """Ends acknowledged lately that are remembered, at most."""
+
+HEALED = ("frames.repeated", "frames.after_a_gap")
+"""What was not taken because it had come, or came again."""
 
 
 class StreamLimits(Struct, frozen=True):
@@ -94,6 +98,7 @@ class InStreams:
         draw: Callable[[int], bytes],
         data: str,
         counters: Counter[str],
+        drops: Drops | None = None,
     ) -> None:
         self._limits = limits
         self._ways = ways
@@ -101,6 +106,7 @@ class InStreams:
         self._draw = draw
         self._data = data
         self._counters = counters
+        self._drops = Drops() if drops is None else drops
         self.draining = False
         self.budget = Budget(limits.memory)
         self.receivers = Receivers(turn)
@@ -393,14 +399,19 @@ class InStreams:
         receiver = stream.receiver
         receiver.stream = None
         self.receivers.forget(receiver)
-        self._count_what_was_lost(channel, outcome)
+        self._count_what_was_lost(stream, outcome)
         self._turn().closed.append((receiver.sink, outcome))
 
-    def _count_what_was_lost(self, channel: ReceiveChannel, outcome: ActrRuntimeError | None) -> None:
+    def _count_what_was_lost(self, stream: InStream, outcome: ActrRuntimeError | None) -> None:
         """Its ledger ends here: into the node's."""
-        self._counters.update(channel.losses())
+        channel = stream.channel
+        losses = Counter(channel.losses())
         if outcome is not None:
-            self._counters["frames.given_up"] += channel.received - channel.completed_frames
+            losses["frames.given_up"] = channel.received - channel.completed_frames
+        self._counters.update(losses)
+        for reason, count in losses.items():
+            if count and reason not in HEALED:
+                self._drops.note(reason, "frames", channel.stream_id, stream.peer.name, count=count)
 
 
 def _with_last(error: ActrRuntimeError, stream: InStream) -> ActrRuntimeError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 
 from actrzmq.core.calling import Calling
+from actrzmq.core.deadletters import Drops
 from actrzmq.core.failures import failure_bytes
 from actrzmq.core.outbox import ID_BYTES
 from actrzmq.core.peer import Peer
@@ -29,6 +30,7 @@ from actrzmq.wire.messages import (
     Reply,
     Reset,
     Returned,
+    Tell,
 )
 
 
@@ -42,6 +44,7 @@ class Repeating:
         streams: Streams,
         saying: Saying,
         counters: Counter[str],
+        drops: Drops,
     ) -> None:
         self._peers = peers
         self._calling = calling
@@ -49,6 +52,7 @@ class Repeating:
         self._saying = saying
         self._post = saying.post
         self._counters = counters
+        self._drops = drops
         self._undelivered = Undelivered()
 
     # what is open
@@ -89,6 +93,7 @@ class Repeating:
             self._counters["dropped.returned"] += 1
             return
         self._counters[f"returned.{returned.reason.name.lower()}"] += 1
+        self._note_what_is_lost(peer, returned.reason, batch)
         if returned.reason in (Reason.UNREACHABLE, Reason.NOT_YET):
             return  # PeerBack or PeerDown will tell; what is open is said again then
         peer.congestion += 1
@@ -107,6 +112,14 @@ class Repeating:
         elif peer.id is None and not peer.is_busy:
             self._peers.forget(peer)  # it never was, as far as we know
             self.say_nothing_to(peer)
+
+    def _note_what_is_lost(self, peer: Peer, reason: Reason, batch: Batch) -> None:
+        """Nobody says a tell again, nor a reply to a node that is not there."""
+        for envelope in batch.envelopes:
+            if isinstance(envelope, Tell):
+                self._drops.note(f"returned.{reason.name.lower()}", "tell", envelope.route, peer.name, is_ours=True)
+            elif isinstance(envelope, Reply) and reason in (Reason.UNKNOWN, Reason.DENIED):
+                self._drops.note(f"returned.{reason.name.lower()}", "reply", "", peer.name, is_ours=True)
 
     def _deliver_again(self, peer: Peer, envelope: SaidOnce, now: int) -> None:
         """Say it again if it is still true."""

@@ -12,12 +12,13 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from actrzmq.core.deadletters import Drops
 from actrzmq.core.deadlines import Deadlines
 from actrzmq.core.execution import Execution, State
 from actrzmq.core.failures import failure_bytes
 from actrzmq.errors import ActrOverloaded, ActrPermissionDenied, ActrRuntimeError, ActrTransportError, ActrUnknownRoute
 from actrzmq.identity import Serial
-from actrzmq.wire.messages import Reply
+from actrzmq.wire.messages import Call, Reply
 
 RETRY_AFTER_MS = 100
 MAX_CHAIN = 16
@@ -39,7 +40,10 @@ class Serving:
     `is_exported(route)` is None for a route that there is none of, else whether other processes may call it.
     """
 
-    def __init__(self, limits: ServingLimits, is_exported: Callable[[str], bool | None]) -> None:
+    def __init__(
+        self, limits: ServingLimits, is_exported: Callable[[str], bool | None], drops: Drops | None = None
+    ) -> None:
+        self._drops = Drops() if drops is None else drops
         self._limits = limits
         self._is_exported = is_exported
         self._queue: deque[Execution] = deque()
@@ -100,8 +104,7 @@ class Serving:
             queue.popleft()
             self._leave_queue(execution)
             if execution.deadline <= now:
-                self.counters["expired.queued"] += 1
-                execution.state = State.DONE
+                self._expired(execution)
                 continue
             execution.state = State.RUNNING
             execution.is_extra = not self._has_free_slot  # one that may go beyond the limit, but need not, does not
@@ -155,8 +158,7 @@ class Serving:
                 self.counters["expired.running"] += 1
                 overdue.append(execution)
             elif execution.state is State.QUEUED:
-                self.counters["expired.queued"] += 1
-                execution.state = State.DONE
+                self._expired(execution)
                 self._leave_queue(execution)
         return overdue
 
@@ -173,6 +175,13 @@ class Serving:
     def running(self) -> list[Execution]:
         """Those that run now."""
         return list(self._running)
+
+    def _expired(self, execution: Execution) -> None:
+        """Its time was over before its turn had come."""
+        execution.state = State.DONE
+        self.counters["expired.queued"] += 1
+        what = "call" if isinstance(execution.request, Call) else "tell"
+        self._drops.note("expired.queued", what, execution.request.route, execution.peer.name)
 
     def _leave_queue(self, execution: Execution) -> None:
         self._queued -= 1

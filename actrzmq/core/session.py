@@ -17,6 +17,7 @@ from actrzmq.core.answering import Answering
 from actrzmq.core.calling import Calling
 from actrzmq.core.calls import OpenCall
 from actrzmq.core.conversation import Conversation
+from actrzmq.core.deadletters import Drops
 from actrzmq.core.discovery import Discovery, Watched
 from actrzmq.core.ending import Ending
 from actrzmq.core.execution import Execution
@@ -31,7 +32,7 @@ from actrzmq.core.saying import Saying
 from actrzmq.core.serving import Serving, ServingLimits
 from actrzmq.core.streams import OutStream, Receiver, StreamLimits, Streams
 from actrzmq.core.turn import News, Outgoing, Turn
-from actrzmq.core.visiting import Visiting
+from actrzmq.core.visiting import Question, Visiting
 from actrzmq.errors import ActrRuntimeError, ActrTransportError
 from actrzmq.identity import ActrId, ActrType, Serial
 from actrzmq.wire.codec import OPEN_AT_ONCE
@@ -39,13 +40,13 @@ from actrzmq.wire.messages import (
     Batch,
     Call,
     Cancel,
-    Describe,
+    Dropped,
     Envelope,
     Farewell,
-    ListNodes,
     Outstanding,
     Reason,
     Register,
+    Renew,
     Reply,
     Returned,
     Tell,
@@ -86,6 +87,7 @@ class Session:
         self._began = now
         self.counters: Counter[str] = Counter()
         self.turn = Turn()
+        self.drops = Drops()
         self.registration = Registration(draw, self._describe, now)
         self.registration.load = lambda: self.serving.open_count + self.streams.open_count
         self.registration.streams = lambda: self.streams.open_count
@@ -95,10 +97,12 @@ class Session:
         self._saying = saying = Saying(self.registration, self.peers)
         self._say, self._post = saying.say, saying.post
         self._calling = Calling(self.limits.unanswered, saying.post, self._turn, self.registration.silence)
-        self.serving = Serving(self.limits.serving, is_exported)
-        self._answering = Answering(self.serving, saying.post, self._turn, self.counters)
-        self.streams = Streams(self.limits.streams, saying.post, self._turn, draw, register.data, grants_endpoint)
-        self._repeating = Repeating(self.peers, self._calling, self.streams, saying, self.counters)
+        self.serving = Serving(self.limits.serving, is_exported, self.drops)
+        self._answering = Answering(self.serving, saying.post, self._turn, self.counters, self.drops)
+        self.streams = Streams(
+            self.limits.streams, saying.post, self._turn, draw, register.data, grants_endpoint, self.drops
+        )
+        self._repeating = Repeating(self.peers, self._calling, self.streams, saying, self.counters, self.drops)
         self._ending = Ending(
             self.peers, self._calling, self._answering, self.streams, self.discovery, self.visiting, self._turn
         )
@@ -269,7 +273,7 @@ class Session:
 
     # looking around
 
-    def ask(self, question: Describe | ListNodes, timeout: int, waiter: Any, now: int) -> int:
+    def ask(self, question: Question, timeout: int, waiter: Any, now: int) -> int:
         """Ask the broker, whatever the question's number; `waiter` as `Visiting` has it. For `visiting.cancel`, its
         number is returned.
         """
@@ -385,6 +389,7 @@ class Session:
                 case Reply():
                     if not self._calling.replied(peer, envelope, now):
                         self.counters["dropped.late_reply"] += 1
+                        self.drops.note("dropped.late_reply", "reply", "", peer.name)
                 case Call():
                     self._answering.called(peer, envelope, self.serial, age, now)
                 case Tell():
@@ -406,7 +411,10 @@ class Session:
 
     def tick(self, now: int) -> None:
         """Everything whose time has come."""
-        self._say(self.registration.tick(now), now)
+        said = self.registration.tick(now)
+        self._say(said, now)
+        if self.drops and any(isinstance(message, Renew) for message in said):
+            self._say([Dropped(self.drops.take(str(self.id)))], now)
         self._say(self.discovery.tick(self.turn, self.registration.away(now), now), now)
         self.visiting.tick(self.turn, now)
         for peer in self._calling.tick(now):
@@ -451,6 +459,7 @@ class Session:
             "calls.running_or_queued": self.serving.open_count,
             "replies.kept": sum(len(peer.answers) for peer in self.peers),
             "peers": len(self.peers),
+            "dead_letters.untold": self.drops.untold,
             **self.counters,
             **self.serving.counters,
             **self.streams.statistics(),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actrzmq.core.awaited import Receiver
+from actrzmq.core.deadletters import Drops
 from actrzmq.core.incoming import InStream, InStreams, StreamLimits
 from actrzmq.core.outgoing import OutState, OutStream, OutStreams
 from actrzmq.core.paths import StreamParcel, Via, Ways, Wish, is_direct
@@ -50,11 +51,12 @@ class Streams:
         draw: Callable[[int], bytes],
         data_endpoint: str,
         grants_endpoint: str,
+        drops: Drops | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._ways = Ways(post)
         self._out = OutStreams(self._ways, turn, grants_endpoint, limits.check, self.counters)
-        self._in = InStreams(limits, self._ways, turn, draw, data_endpoint, self.counters)
+        self._in = InStreams(limits, self._ways, turn, draw, data_endpoint, self.counters, drops)
         self._tick_at = 0
 
     # the sender's verbs

@@ -14,26 +14,29 @@ from actrzmq.core.deadlines import Deadlines
 from actrzmq.core.failures import error_from
 from actrzmq.core.turn import Turn
 from actrzmq.errors import ActrRuntimeError, ActrTransportError
-from actrzmq.wire.messages import Describe, Listed, ListNodes, Nodes, NoSpec, Spec, ToBroker
+from actrzmq.wire.messages import Describe, Inspect, Inspected, ListNodes, Nodes, NoSpec, Spec, ToBroker
+
+Question = Describe | ListNodes | Inspect
 
 
 class _Open(Struct):
-    ask: Describe | ListNodes
+    ask: Question
     waiter: Any
     until: int
-    rows: list[Listed] = []
+    rows: list[Any] = []
     """Of an answer that comes in several messages."""
+    counts: dict[str, int] = {}
 
 
 class Visiting:
-    """Open questions of one node. A waiter gets a `Spec`, a tuple of `Listed`, or the error."""
+    """Open questions of one node. A waiter gets a `Spec`, a tuple of `Listed`, an `Inspected`, or the error."""
 
     def __init__(self) -> None:
         self._last = 0
         self._open: dict[int, _Open] = {}
         self._deadlines: Deadlines[int] = Deadlines()
 
-    def ask(self, ask: Describe | ListNodes, timeout: int, waiter: Any, now: int) -> Describe | ListNodes:
+    def ask(self, ask: Question, timeout: int, waiter: Any, now: int) -> Question:
         """Ask, for at most `timeout` milliseconds; returns the question with the number that it is given."""
         self._last += 1
         asked = structs.replace(ask, query=self._last)
@@ -47,20 +50,25 @@ class Visiting:
         if asked is not None:
             self._deadlines.remove(query, asked.until)
 
-    def answered(self, answer: Spec | NoSpec | Nodes, turn: Turn) -> None:
+    def answered(self, answer: Spec | NoSpec | Nodes | Inspected, turn: Turn) -> None:
         """The broker's answer, or a part of it."""
         asked = self._open.get(answer.query)
-        fits = {Describe: Spec, ListNodes: Nodes}
+        fits = {Describe: Spec, ListNodes: Nodes, Inspect: Inspected}
         if asked is None or not isinstance(answer, (NoSpec, fits[type(asked.ask)])):
             return
         if isinstance(answer, Nodes):
             asked.rows.extend(answer.rows)
-            if answer.more:
-                return
+        elif isinstance(answer, Inspected):
+            asked.rows.extend(answer.letters)
+            asked.counts |= answer.counts
+        if isinstance(answer, Nodes | Inspected) and answer.more:
+            return
         self.cancel(answer.query)
         match answer:
             case Nodes():
                 turn.resolve.append((asked.waiter, tuple(asked.rows)))
+            case Inspected():
+                turn.resolve.append((asked.waiter, Inspected(answer.query, asked.counts, tuple(asked.rows))))
             case Spec():
                 turn.resolve.append((asked.waiter, answer))
             case NoSpec():

@@ -89,6 +89,7 @@ class BrokerLoop:
         ]
         self._counted = Counter() if counted is None else counted
         self.counters: Counter[str] = Counter()
+        core.inspecting.figures = self.statistics
 
     def listen(self, endpoint: str) -> str:
         """Take nodes at `endpoint`, and at the unix socket beside it; returns where, with the port that it got.

@@ -68,25 +68,25 @@ class Switch:
         router = self._router
         to = receive_frame(router, _NOW, False)
         if not to.more:
-            self.counters["dropped.parts"] += 1
+            self._count("dropped.parts", peer)
             return
         header = receive_frame(router, _NOW, False)
         size = len(header)
         bodies: list[zmq.Frame] = []
         if size > HEADER_BYTES:
-            self._refuse("dropped.oversize", header)
+            self._refuse("dropped.oversize", header, peer)
             return
         if header.more:
             refusal = self._take_bodies(header, bodies)
             if refusal:
-                self._refuse(refusal, bodies[-1])
+                self._refuse(refusal, bodies[-1], peer)
                 return
             size += sum(map(len, bodies))
         address = to.bytes
         if len(address) == SERIAL_BYTES:
             self._forward(peer, address, header, bodies, size, now)
         elif address:
-            self.counters["dropped.address"] += 1
+            self._count("dropped.address", peer)
         else:
             self._hear(peer, header, bodies, now)
 
@@ -101,15 +101,19 @@ class Switch:
                 return "dropped.oversize"
         return ""
 
-    def _refuse(self, why: str, last: zmq.Frame) -> None:
+    def _refuse(self, why: str, last: zmq.Frame, peer: bytes) -> None:
         skip(self._router, last.more)
+        self._count(why, peer)
+
+    def _count(self, why: str, peer: bytes) -> None:
         self.counters[why] += 1
+        self._core.refused(peer, why)
 
     def _hear(self, peer: bytes, header: zmq.Frame, bodies: Sequence[zmq.Frame], now: int) -> None:
         try:
             batch = decode_batch(header.bytes, [body.bytes for body in bodies], self._body_limit)
         except DecodeError:
-            self.counters["dropped.undecodable"] += 1
+            self._count("dropped.undecodable", peer)
             return
         self._core.receive(peer, batch.envelopes, now)
 
@@ -153,7 +157,7 @@ class Switch:
         try:
             words = encode_batch(Batch(now, [Returned(decode_serial(to), reason)]))
         except DecodeError:
-            self.counters["dropped.address"] += 1
+            self._count("dropped.address", peer)
             return
         if self._begin(peer, now):
             send_frame(self._router, words, _MORE)

@@ -18,7 +18,7 @@ from actrzmq.runtime.context import Context
 from actrzmq.runtime.engine import Engine
 from actrzmq.runtime.limits import check_name, check_timeout
 from actrzmq.runtime.opening import ANSWER_WITHIN, opened
-from actrzmq.wire.messages import Describe, Facts, Listed, ListNodes, Spec
+from actrzmq.wire.messages import DeadLetter, Describe, Facts, Inspect, Inspected, Listed, ListNodes, Spec
 
 VISITOR = ActrType("actrzmq", "Visitor")
 NAME = "visitor"
@@ -43,6 +43,32 @@ class NodeInfo(Struct, frozen=True):
     """Of its contract; empty where it publishes none."""
     version: str
     """Of actrzmq."""
+
+
+class Letter(Struct, frozen=True):
+    """Something that was dropped, without what was in it; how often, where it was just the same."""
+
+    reason: str
+    what: str
+    """"call", "tell", "reply", "frames" or, where the broker could not look inside, "message" or its kind."""
+    name: str
+    """The route or the stream id; empty where who dropped it could not know."""
+    sender: str
+    to: str
+    by: str
+    """Who dropped it: "broker", or the id of a node."""
+    count: int
+    age_ms: int
+    """How long ago it was told for the last time."""
+
+
+class Account(Struct, frozen=True):
+    """What a broker says of itself."""
+
+    counts: dict[str, int]
+    """What there is, and what was counted since it started, by name."""
+    letters: tuple[Letter, ...]
+    """The dead letters of the visitor's realm, the latest first."""
 
 
 class Visitor:
@@ -78,6 +104,11 @@ class Visitor:
         """All nodes of the realm that are registered, this visitor among them, in the order of their ids."""
         rows: tuple[Listed, ...] = await self._lookup.ask(ListNodes(0), ANSWER_WITHIN)
         return tuple(sorted(map(_info, rows), key=lambda node: str(node.id)))
+
+    async def account(self) -> Account:
+        """What the broker has counted, in all realms, and the dead letters of this one."""
+        inspected: Inspected = await self._engine.ask(Inspect(0), ANSWER_WITHIN)
+        return Account(inspected.counts, tuple(map(_letter, inspected.letters)))
 
 
 @asynccontextmanager
@@ -125,6 +156,19 @@ def _published(facts: Facts, contract: Contract | None = None) -> Published:
         published_at=facts.published_at,
         live=facts.live,
         contract=contract,
+    )
+
+
+def _letter(letter: DeadLetter) -> Letter:
+    return Letter(
+        reason=letter.reason,
+        what=letter.what,
+        name=letter.name,
+        sender=letter.sender,
+        to=letter.to,
+        by=letter.by,
+        count=letter.count,
+        age_ms=letter.age,
     )
 
 

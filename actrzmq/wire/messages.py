@@ -3,9 +3,10 @@
 The conversation, as a grammar (`|` or, `?` maybe, `*` any number; N is the node, B the broker, P a peer)::
 
     life      = Register (Registered serving | Refused | silence: Register again, attempt + 1)
-    serving   = (Renew Renewed | Discover (Found | NotFound | NotYet) | watch | publish | look | pair)* leaving
+    serving   = (Renew Renewed Dropped? | Discover (Found | NotFound | NotYet) | watch | publish | look | pair)* leaving
     publish   = Wanted Publish                            only where the broker has not got the contents
-    look      = Describe (Spec | NoSpec) | ListNodes (Nodes* | NoSpec)     the last of Nodes has `more` False
+    look      = Describe (Spec | NoSpec) | ListNodes (Nodes* | NoSpec) | Inspect (Inspected* | NoSpec)
+                                                          the last of Nodes or Inspected has `more` False
     watch     = Watch Watching Changed* Unwatch?          a gap in `version`: Watch again
     leaving   = Drain Farewell(to each peer) Deregister Deregistered | PeerDown to all who know the node
     stranger  = anything Unknown Register                 after a broker restart, or from a peer never seen
@@ -62,12 +63,14 @@ MAX_NAME = 256
 MAX_TEXT = 4096
 MAX_METADATA = 64
 MAX_TAGS = 64
+MAX_COUNTS = 1024
 
 Count = Annotated[int, Meta(ge=0, le=MAX_INT)]
 """A number that is never negative: a count, a length in bytes, or milliseconds."""
 Name = Annotated[str, Meta(max_length=MAX_NAME)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Metadata = Annotated[dict[Name, Text], Meta(max_length=MAX_METADATA)]
+Counts = Annotated[dict[Name, Count], Meta(max_length=MAX_COUNTS)]
 Tags = Annotated[tuple[Name, ...], Meta(max_length=MAX_TAGS)]
 
 CallId = NewType("CallId", int)
@@ -180,6 +183,22 @@ class Listed(Struct, frozen=True, array_like=True):
     streams: Count = 0
     fingerprint: Name = ""
     version: Name = ""
+
+
+class DeadLetter(Struct, frozen=True, array_like=True):
+    """What was dropped, without what was in it: `what` it was, of which `name` (a route, a stream id), why and by whom.
+
+    Such letters that differ in nothing else are counted; `age` is how long ago the latest was dropped.
+    """
+
+    reason: Name
+    what: Name
+    name: Name = ""
+    sender: Name = ""
+    to: Name = ""
+    by: Name = ""
+    count: Count = 1
+    age: Count = 0
 
 
 class Register(Message, frozen=True, tag=1):
@@ -438,6 +457,27 @@ class Nodes(Message, frozen=True, tag=29):
     more: bool = False
 
 
+class Inspect(Message, frozen=True, tag=30):
+    """N→B: tell me what you have counted, and the dead letters of my realm."""
+
+    query: Count
+
+
+class Inspected(Message, frozen=True, tag=31):
+    """B→N: these, the latest first, and, if `more`, others in the next message. `counts` are in the first one."""
+
+    query: Count
+    counts: Counts
+    letters: tuple[DeadLetter, ...] = ()
+    more: bool = False
+
+
+class Dropped(Message, frozen=True, tag=32):
+    """N→B: what I have dropped since I last said so. Who says it is what the broker vouches for, not `by`."""
+
+    letters: tuple[DeadLetter, ...]
+
+
 class Call(Message, frozen=True, tag=40):
     """Run `route` and reply. `timeout` is what remains when the batch is sent.
 
@@ -644,7 +684,21 @@ class Farewell(Message, frozen=True, tag=55):
     begun: tuple[CallId, ...] = ()
 
 
-ToBroker = Register | Renew | Drain | Deregister | Lagging | Discover | Watch | Unwatch | Publish | Describe | ListNodes
+ToBroker = (
+    Register
+    | Renew
+    | Drain
+    | Deregister
+    | Lagging
+    | Discover
+    | Watch
+    | Unwatch
+    | Publish
+    | Describe
+    | ListNodes
+    | Inspect
+    | Dropped
+)
 FromBroker = (
     Registered
     | Refused
@@ -664,6 +718,7 @@ FromBroker = (
     | Spec
     | NoSpec
     | Nodes
+    | Inspected
 )
 WithBody = Call | Reply | Tell | Publish | Spec
 """What may have a body so large that it travels as a frame of its own."""

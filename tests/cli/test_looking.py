@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from actrzmq.wire.messages import Renewed
 from tests.cli import lab
 from tests.cli.commands import MAIN, refused
 from tests.cli.conftest import Actr
@@ -29,6 +30,34 @@ def test_ps_as_json_is_one_document(at_lab: Actr, server: Program) -> None:
     (node,) = json.loads(at_lab("ps", "--json").stdout)
     assert (node["type"], node["state"], node["pid"]) == (TYPE, "up", server.process.pid)
     assert set(node) >= {"id", "name", "host", "uptime_ms", "lag_ms", "calls", "streams", "version", "fingerprint"}
+
+
+def test_stats_shows_what_the_broker_has_and_has_counted(at_lab: Actr) -> None:
+    found = at_lab("stats")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout.splitlines()[0].split() == ["NAME", "COUNT"]
+    counts = json.loads(at_lab("stats", "--json").stdout)
+    assert counts["nodes"] == 2  # the visitor is one
+    assert counts["connections.made"] >= 2  # the loop's counts are there as well as the core's
+
+
+def test_dead_letters_shows_what_was_dropped_and_whose_it_was(at_lab: Actr, world: World) -> None:
+    from tests.net.peers import Peer
+
+    with Peer(world.url, "Odd", "odd") as peer:
+        peer.register()
+        peer.send([b"", b"no message"])
+        peer.renew()
+        peer.hear(Renewed)
+        found = at_lab("dead-letters")
+        assert (found.returncode, found.stderr) == (0, "")
+        heading, *rows = found.stdout.splitlines()
+        assert heading.split()[:7] == ["AGO", "COUNT", "REASON", "WHAT", "NAME", "FROM", "TO"]
+        mine = [row for row in rows if f"{peer.serial:x}@0:acme+Odd" in row]
+        assert re.match(r"\d+s +1 +dropped\.undecodable +message +- ", mine[0])
+        (letter,) = [one for one in json.loads(at_lab("dead-letters", "--json").stdout) if "Odd" in one["sender"]]
+        assert (letter["reason"], letter["by"], letter["to"]) == ("dropped.undecodable", "broker", "broker")
+        assert json.loads(at_lab("dead-letters", "--realm", "7", "--json").stdout) == []
 
 
 def test_discovery_shows_types_with_their_contracts(at_lab: Actr) -> None:

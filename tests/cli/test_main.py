@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import click
 import pytest
 
-from actrzmq.cli.main import COMMANDS
+from actrzmq.cli.main import COMMANDS, find_command
 from actrzmq.cli.main import actr as group
 from tests.cli.commands import MAIN, actr, refused
 from tests.e2e.world import environment
 
 
 def commands() -> dict[str, click.Command]:
-    return {name: getattr(import_module(f"actrzmq.cli.{name}"), name) for name in COMMANDS}
+    return {name: find_command(name) for name in COMMANDS}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -10,7 +10,20 @@ import pytest
 from msgspec import Struct
 
 from actrzmq.wire import messages
-from actrzmq.wire.messages import Batch, Facts, Failure, Instance, Lane, Listed, Message, Path, Reason, Rule, State
+from actrzmq.wire.messages import (
+    Batch,
+    DeadLetter,
+    Facts,
+    Failure,
+    Instance,
+    Lane,
+    Listed,
+    Message,
+    Path,
+    Reason,
+    Rule,
+    State,
+)
 from tests.wire.strategies import MESSAGES
 
 GOLDEN = {
@@ -44,6 +57,9 @@ GOLDEN = {
     27: "NoSpec query failure",
     28: "ListNodes query",
     29: "Nodes query rows more",
+    30: "Inspect query",
+    31: "Inspected query counts letters more",
+    32: "Dropped letters",
     40: "Call id route body timeout chain signal metadata",
     41: "Reply id body failure metadata",
     42: "Tell route body timeout signal metadata",
@@ -70,6 +86,7 @@ PARTS = {
     Instance: "id load fingerprint",
     Facts: "name type realm fingerprint description tags published_at live",
     Listed: "id name visible state pid host uptime lag calls streams fingerprint version",
+    DeadLetter: "reason what name sender to by count age",
     messages._Frame: "stream_id sequence payload timestamp_ms metadata",
 }
 
