@@ -9,6 +9,7 @@ from typing import Any
 
 from actrzmq.core.discovery import Watched
 from actrzmq.core.session import Session
+from actrzmq.core.visiting import Question
 from actrzmq.errors import ActrConfigError
 from actrzmq.identity import ActrType
 from actrzmq.net.clock import boottime_ms

@@ -107,7 +107,7 @@ class Visitor:
 
     async def account(self) -> Account:
         """What the broker has counted, in all realms, and the dead letters of this one."""
-        inspected: Inspected = await self._engine.ask(Inspect(0), ANSWER_WITHIN)
+        inspected: Inspected = await self._lookup.ask(Inspect(0), ANSWER_WITHIN)
         return Account(inspected.counts, tuple(map(_letter, inspected.letters)))
 
 

@@ -54,6 +54,8 @@ class SimNode:
         self._kept: list[Callable[[], None]] = []
         self._work: dict[Execution, Callable[[], None] | None] = {}
         self._timer_at: int | None = None
+        self._due: int | None = None
+        """The session's next deadline, as it was after the last turn."""
         self._spins = 0
         port = 10_000 + 2 * len(world.nodes)
         self.data, self.grants = f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port + 1}"
@@ -131,8 +133,7 @@ class SimNode:
     def turn(self) -> None:
         """What a shell does in one turn of its loop."""
         world, session = self.world, self.session
-        deadline = session.next_deadline()
-        if deadline is not None and deadline <= world.now:
+        if self._due is not None and self._due <= world.now:
             session.tick(world.now)
         while turn := session.take_turn():
             self._carry_out(turn)
@@ -160,7 +161,7 @@ class SimNode:
 
     def _arm(self) -> None:
         """One timer, for the session's next deadline: it does nothing but what this wakes it for."""
-        deadline = self.session.next_deadline()
+        deadline = self._due = self.session.next_deadline()
         self._spins = self._spins + 1 if deadline is not None and deadline <= self.world.now else 0
         if self._spins > SPINS:
             raise AssertionError(f"{self.name} wants to tick again and again: its next deadline is {deadline}, past")
