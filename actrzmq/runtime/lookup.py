@@ -16,7 +16,7 @@ from actrzmq.net.clock import boottime_ms
 from actrzmq.runtime.limits import check_timeout
 from actrzmq.runtime.promises import Promises, resolver
 from actrzmq.runtime.standing import Standing
-from actrzmq.wire.messages import Describe, Inspect, Instance, ListNodes
+from actrzmq.wire.messages import Instance
 
 
 class Lookup:
@@ -69,7 +69,7 @@ class Lookup:
         finally:
             self._promises.discard(future)
 
-    async def ask(self, question: Describe | Inspect | ListNodes, within: int) -> Any:
+    async def ask(self, question: Question, within: int) -> Any:
         """Ask the broker about contracts or nodes; raises `ActrTransportError` without an answer in so many ms."""
         self._standing.check_running()
         future: asyncio.Future[Any] = self._standing.loop.create_future()

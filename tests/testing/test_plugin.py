@@ -54,8 +54,8 @@ def test_leaky(cluster):
 def run(folder: Path, test: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text('pytest_plugins = ["actrzmq.testing.plugin"]\n')
     (folder / "test_it.py").write_text(TESTS + test)
-    bare = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return run_python("-m", "pytest", "-p", "no:cacheprovider", *arguments, cwd=folder, **bare)
+    command = ("-m", "pytest", "-p", "no:cacheprovider", *arguments)
+    return run_python(*command, cwd=folder, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
 
 
 def test_a_test_without_anything_else_enters_the_cluster_on_its_own_loop(tmp_path: Path) -> None:
