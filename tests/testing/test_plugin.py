@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,8 +55,9 @@ def test_leaky(cluster):
 def run(folder: Path, test: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text('pytest_plugins = ["actrzmq.testing.plugin"]\n')
     (folder / "test_it.py").write_text(TESTS + test)
-    command = ("-m", "pytest", "-p", "no:cacheprovider", *arguments)
-    return run_python(*command, cwd=folder, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    arguments = ("-m", "pytest", "-p", "no:cacheprovider", *arguments)
+    gone_with_the_run = os.environ["XDG_RUNTIME_DIR"]  # what a cluster leaves that nobody has left
+    return run_python(*arguments, cwd=folder, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", TMPDIR=gone_with_the_run)
 
 
 def test_a_test_without_anything_else_enters_the_cluster_on_its_own_loop(tmp_path: Path) -> None:

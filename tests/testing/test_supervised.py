@@ -133,7 +133,12 @@ def test_supervisord_that_is_killed_takes_the_broker_with_it(tmp_path: Path) -> 
         "print(cluster.process.pid, cluster.pid('broker'), flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, str(tmp_path)],
+        env=os.environ
+        | {"TMPDIR": os.environ["XDG_RUNTIME_DIR"]},  # where the folder that it leaves is gone with the run
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as test:
         assert test.stdout is not None
         pids = [int(word) for word in test.stdout.readline().split()]
