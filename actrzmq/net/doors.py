@@ -45,7 +45,7 @@ class Doors:
                 log.error("few file descriptors are left limit=%d; unix sockets take nobody more (ulimit -n)", limit)
         elif now - self._looked_at >= LOOK_EVERY:
             self._looked_at = now
-            if len(os.listdir("/proc/self/fd")) < limit - 2 * reserve:
+            if _count(limit) < limit - 2 * reserve:
                 self.are_shut = False
                 for listener in self._listeners:
                     listener.open()
@@ -55,6 +55,14 @@ class Doors:
         """Leave nothing behind; to be called once the sockets are closed."""
         for listener in self._listeners:
             listener.remove()
+
+
+def _count(limit: int) -> int:
+    """How many descriptors are open; to look takes one, so that where it can't be had, all are."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return limit
 
 
 def _lowest_free(limit: int) -> int:
