@@ -80,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--broker", type=int, help="messages for a live broker [default: a tenth of INPUTS]")
     options.add_argument("--connections", type=int, help="raw connections to it [default: a thousandth of INPUTS]")
+    options.add_argument("--seconds", type=float, default=float("inf"), help="for the decoders, at most")
     options.add_argument("--processes", type=int, default=2)
     options.add_argument("--no-record", action="store_true", help="append nothing to the results")
     chosen = options.parse_args(arguments)
@@ -99,6 +100,9 @@ def _feed_all(chosen: argparse.Namespace, commit: str) -> int:
             add(total, fed)
             for line in fed.found:
                 print("FOUND", line, flush=True)
+            if time.monotonic() - began > chosen.seconds:
+                pool.terminate()
+                break
             if time.monotonic() - told > 10:
                 told = time.monotonic()
                 print(f"{total.count} inputs, {total.count / (told - began):,.0f}/s", file=sys.stderr, flush=True)
