@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import msgspec
 from actrzmq.contracts.bundle import unpack
 from actrzmq.core.broker import BrokerCore, BrokerLimits
 from actrzmq.core.session import Session
-from actrzmq.errors import ActrConfigError
+from actrzmq.errors import ActrConfigError, ActrTransportError
 from actrzmq.identity import ActrId, ActrType, Serial, serial_of
 from actrzmq.manifest import load_broker_settings, load_lock, load_manifest
 from actrzmq.wire.codec import (
@@ -279,7 +280,8 @@ class HostileWorld:
             return
         what = dice.randrange(4)
         if what == 0:
-            session.call(serial, "work", b"x", dice.choice((50, 5_000)), None, self.now)
+            with suppress(ActrTransportError):  # it has said farewell
+                session.call(serial, "work", b"x", dice.choice((50, 5_000)), None, self.now)
         elif what == 1:
             session.register_stream(dice.choice(self._shapes.texts), None, _Deaf(), self.now)
         elif what == 2:
