@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from actrzmq.core.registry import Node
-from actrzmq.wire.messages import Listed, Nodes, Reason, State
+from actrzmq.wire.messages import MAX_INT, Listed, Nodes, Reason, State
 
 ROWS = 100
 """Nodes in one message: with names as long as they may be, it is still within the limit of a header."""
@@ -34,7 +34,7 @@ def _row(node: Node, now: int) -> Listed:
         state=_STATES[node.refusal],
         pid=register.pid,
         host=register.host,
-        uptime=max(0, now - node.started_at),
+        uptime=min(max(0, now - node.started_at), MAX_INT),  # it said itself how old it was
         lag=node.lag,
         calls=max(0, node.load - node.streams),
         streams=node.streams,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from actrzmq.wire.messages import DeadLetter
+from actrzmq.wire.messages import MAX_INT, DeadLetter
 
 KEPT = 500
 """Letters of one realm that the broker keeps."""
@@ -77,7 +77,7 @@ class DeadLetters:
         self._realms.move_to_end(realm)
         key = DeadLetter(letter.reason, letter.what, letter.name, letter.sender, letter.to, letter.by)
         known = kept.setdefault(key, _Kept(0, now))
-        known.count += max(1, letter.count)
+        known.count = min(known.count + max(1, letter.count), MAX_INT)
         known.at = now
         kept.move_to_end(key)
         if len(kept) > KEPT:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from actrzmq.identity import KEY_BYTES, Serial, serial_of
-from actrzmq.wire.messages import Deregister, Drain, Register, Registered, Renew, Renewed, ToBroker
+from actrzmq.wire.messages import MAX_INT, Deregister, Drain, Register, Registered, Renew, Renewed, ToBroker
 
 REGISTER_AGAIN = 1_000
 """Milliseconds without an answer after which Register is repeated."""
@@ -66,7 +66,7 @@ class Clock:
 
     def broker_time(self, now: int) -> int:
         """What the broker's clock says at our `now`, at least; 0 while unknown."""
-        return max(1, now + min(self._samples)[1]) if self._samples else 0
+        return min(max(1, now + min(self._samples)[1]), MAX_INT) if self._samples else 0
 
     def age(self, sent_at: int, now: int) -> int:
         """How long ago, in milliseconds, the broker's clock said `sent_at`, at most; 0 where either is unknown."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from actrzmq.core.access import is_allowed
 from actrzmq.identity import ActrId, ActrType
-from actrzmq.wire.messages import Instance, Reason, Register
+from actrzmq.wire.messages import MAX_INT, Instance, Reason, Register
 
 
 class Topic(NamedTuple):
@@ -70,7 +70,8 @@ class Node:
 
     def instance(self) -> Instance:
         """As discovery shows it."""
-        return Instance(self.id, self.load + self.picks, self.register.fingerprint)
+        load = min(self.load + self.picks, MAX_INT)  # it says itself how busy it is, and others have to read it
+        return Instance(self.id, load, self.register.fingerprint)
 
     def allows(self, caller: ActrId) -> bool:
         """May `caller` talk to it?"""

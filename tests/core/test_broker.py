@@ -12,17 +12,23 @@ from actrzmq.core.expected import Remembered
 from actrzmq.core.registry import Node
 from actrzmq.errors import Status
 from actrzmq.identity import MAX_REALM, ActrId, ActrType, Serial, serial_of
-from actrzmq.wire.codec import encode_serial
+from actrzmq.wire.codec import decode_batch, encode_batch, encode_serial
 from actrzmq.wire.messages import (
     PROTOCOL,
+    Batch,
     Changed,
+    DeadLetter,
     Deregister,
     Discover,
     Drain,
+    Dropped,
     Found,
     FromBroker,
+    Inspect,
+    Inspected,
     Introduce,
     Lagging,
+    ListNodes,
     NotFound,
     NotYet,
     PeerBack,
@@ -514,3 +520,39 @@ def test_statistics_tell_who_is_unreachable_now_and_how_often_connections_broke(
     node.register()
     back = world.core.statistics()
     assert (back["unreachable"], back["connections.broken"]) == (0, 1)
+
+
+HUGE = 2**63 - 1
+
+
+def is_understood(said: list[FromBroker]) -> bool:
+    """Can who hears it decode it?"""
+    return decode_batch(encode_batch(Batch(0, [*said]))).envelopes == said
+
+
+def test_a_node_with_a_huge_load_does_not_spoil_what_others_discover() -> None:
+    world = World()
+    boaster, asker = world.node(), world.node(CLIENT, "client")
+    boaster.say(Renew(boaster.session, 0, load=HUGE))
+    for query in range(3):
+        found = asker.say(Discover(query, ECHO))
+        assert isinstance(found[0], Found)
+        assert is_understood(found)
+
+
+def test_a_node_with_a_huge_uptime_does_not_spoil_the_list_of_nodes() -> None:
+    world = World()
+    world.node(uptime=HUGE)
+    asker = world.node(CLIENT, "client")
+    world.now += 5_000
+    assert is_understood(asker.say(ListNodes(1)))
+
+
+def test_a_node_with_huge_counts_does_not_spoil_the_dead_letters() -> None:
+    world = World()
+    boaster = world.node()
+    boaster.say(Dropped((DeadLetter("made up", "call", count=HUGE), DeadLetter("made up", "call", count=HUGE))))
+    (answer,) = boaster.say(Inspect(1))
+    assert isinstance(answer, Inspected)
+    assert answer.letters[0].count == HUGE
+    assert is_understood([answer])

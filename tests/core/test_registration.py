@@ -20,7 +20,8 @@ from actrzmq.core.registration import (
     Registration,
 )
 from actrzmq.identity import ActrType, serial_of
-from actrzmq.wire.messages import PROTOCOL, Deregister, Drain, Register, Registered, Renew, Renewed
+from actrzmq.wire.codec import decode_batch, encode_batch
+from actrzmq.wire.messages import MAX_INT, PROTOCOL, Batch, Deregister, Drain, Register, Registered, Renew, Renewed
 
 TYPE = ActrType("acme", "Echo")
 
@@ -253,3 +254,9 @@ def test_nothing_is_ever_taken_for_younger_than_it_is(
     assert clocks[1].age(sent_at, heard) >= age
     slowest = sum(min(there + back for there, back, _ in trips[-SAMPLES:]) for trips in (sender, receiver))
     assert clocks[1].age(sent_at, heard) <= age + slowest
+
+
+def test_a_broker_with_an_absurd_clock_does_not_make_a_node_say_what_nobody_understands() -> None:
+    clock = Clock()
+    clock.learn(0, 10, MAX_INT)
+    decode_batch(encode_batch(Batch(clock.broker_time(5_000), [])))

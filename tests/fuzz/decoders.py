@@ -22,26 +22,34 @@ from actrzmq.errors import ActrConfigError, ActrTransportError
 from actrzmq.identity import ActrId, ActrType, Serial, serial_of
 from actrzmq.manifest import load_broker_settings, load_lock, load_manifest
 from actrzmq.wire.codec import (
+    BATCH_ENVELOPES,
     HEADER_BYTES,
     DecodeError,
     decode_batch,
     decode_from_broker,
     decode_serial,
     decode_stream_messages,
+    encode_batch,
     encode_serial,
+    without_large_bodies,
 )
 from actrzmq.wire.messages import (
     PROTOCOL,
     Batch,
+    Discover,
+    Envelope,
     Frames,
     FromBroker,
     Grant,
+    Inspect,
     Introduce,
+    ListNodes,
     OnStreamPlane,
     Opened,
     Reason,
     Register,
     Registered,
+    Renew,
     Reset,
 )
 from tests.contracts.test_unpacking import ECHO, PAIR
@@ -192,8 +200,11 @@ class HostileNodes:
                 ActrType("acme", "Echo"),
                 "e",
                 peers=tuple(dice.sample(self._serials, 2)),
+                uptime=dice.choice(NUMBERS),
             )
             core.receive(peer, [register], self.now)
+        elif dice.random() < 0.2:
+            self._renew(dice, peer)
         elif dice.random() < 0.2:
             to = encode_serial(dice.choice(self._serials)) if dice.random() < 0.9 else dice.randbytes(8)
             found = core.route(peer, to, dice.choice((10, 100_000)), self.now)
@@ -211,10 +222,18 @@ class HostileNodes:
         if deadline is not None and deadline <= self.now:
             core.tick(self.now)
         for to_peer, said in list(core.outgoing()):
+            _check_is_understood(self.now, said)
             core.written(to_peer, 50 * len(said), any(isinstance(one, Registered) for one in said), self.now)
         core.store_effects.clear()
         core.library.take_orders()
         return "heard"
+
+    def _renew(self, dice: random.Random, peer: bytes) -> None:
+        """What is only listened to in the right session, with whatever figures; and a question that repeats them."""
+        session = next((node.session for node in self.core.nodes() if node.peer == peer), 0)
+        figures = dice.choices(NUMBERS, k=6)
+        asked = dice.choice((Discover(1, ActrType("acme", "Echo")), ListNodes(2), Inspect(3)))
+        self.core.receive(peer, [Renew(session, *figures), asked], self.now)
 
 
 class HostileWorld:
@@ -305,6 +324,7 @@ class HostileWorld:
                 session.finish(execution, b"done", self.now)
         for outgoing in session.outgoing(self.now):
             self._learn(outgoing.parcel.envelopes)
+            _check_is_understood(outgoing.sent_at, outgoing.parcel.envelopes)
         for parcel in session.streams.outgoing(lambda via: False):
             self._learn(parcel.messages)
 
@@ -317,6 +337,16 @@ class HostileWorld:
 
 class _Deaf:
     """A sink: what comes to it is looked at elsewhere."""
+
+
+def _check_is_understood(sent_at: int, said: Sequence[Envelope]) -> None:
+    """Whatever was heard: what is said of it must be a message again, or who hears it is harmed by a third."""
+    for start in range(0, len(said), BATCH_ENVELOPES):
+        bare, _, _ = without_large_bodies(said[start : start + BATCH_ENVELOPES])
+        try:
+            decode_batch(encode_batch(Batch(sent_at, bare)))
+        except DecodeError as error:
+            raise AssertionError(f"said what nobody understands: {error}") from error
 
 
 def targets(dice: random.Random, folder: Path) -> dict[str, tuple[Target, int]]:
