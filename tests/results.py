@@ -17,6 +17,7 @@ def record(kind: str, commit: str, seed: int, counts: Mapping[str, object], rate
     line = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit,
+        "runtime": runtime_of(commit),
         "seed": seed,
         "kind": kind,
         "counts": counts,
@@ -25,6 +26,15 @@ def record(kind: str, commit: str, seed: int, counts: Mapping[str, object], rate
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     with RESULTS.open("a") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def runtime_of(commit: str) -> str:
+    """What git calls the folder of the package in `commit`: the same wherever its code is. A + if it had changed since."""
+    clean = commit.removesuffix("-dirty")
+    said = subprocess.run(
+        ["git", "rev-parse", "--short", f"{clean}:actrzmq"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return said.stdout.strip() + ("+" if commit != clean else "")
 
 
 def commit_of_package() -> str:
