@@ -29,7 +29,7 @@ def record(kind: str, commit: str, seed: int, counts: Mapping[str, object], rate
 
 
 def runtime_of(commit: str) -> str:
-    """What git calls the folder of the package in `commit`: the same wherever its code is. A + if it had changed since."""
+    """What git calls the folder of the package in `commit`, wherever its code is. A + if it had changed since."""
     clean = commit.removesuffix("-dirty")
     said = subprocess.run(
         ["git", "rev-parse", "--short", f"{clean}:actrzmq"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -21,9 +21,10 @@ NEVER = (
 
 
 def read(path: Path = RESULTS) -> list[Result]:
-    """All runs that were kept."""
+    """All runs of scenarios that were kept; the simulation and the fuzzer keep theirs in the same file."""
     decoder = msgspec.json.Decoder(Result)
-    return [decoder.decode(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [decoder.decode(line) for line in lines if "scenario" in msgspec.json.decode(line)]
 
 
 def bound(faults: int) -> str:

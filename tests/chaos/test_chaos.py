@@ -9,8 +9,9 @@ from contextlib import suppress
 import pytest
 
 from tests.chaos.ledger import Ledger, read
+from tests.chaos.render import read as results
 from tests.chaos.render import render
-from tests.chaos.results import Result, distribution
+from tests.chaos.results import RESULTS, Result, distribution
 from tests.chaos.scenarios import TOLD_WITHIN_S, broker_kills, node_kills
 from tests.chaos.soak import slope
 from tests.chaos.survivors import survivors
@@ -151,3 +152,9 @@ def test_the_page_shows_of_each_scenario_the_runs_of_its_last_runtime_only_and_w
     assert "| server-kill | `new` | 1 | 10 | 0 | 0 | 0 | 0 | 1 | – | – |" in page
     assert "* server-kill, seed 3: lost: one" in page
     assert "former" not in page
+
+
+def test_the_results_that_are_kept_are_read_whoever_wrote_them() -> None:
+    kept = [line for line in RESULTS.read_text().splitlines() if '"kind"' not in line]
+    assert len(results()) == len(kept)
+    assert render(results())
