@@ -16,6 +16,7 @@ from actrzmq.manifest.model import Manifest
 from actrzmq.runtime.context import Context
 from actrzmq.runtime.dest import Dest
 from actrzmq.runtime.engine import Engine
+from actrzmq.runtime.forgotten import tell_briefly
 from actrzmq.runtime.hooks import run_hook
 from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS
 from actrzmq.runtime.locked import read_agreements
@@ -60,6 +61,7 @@ class ActrNode:
         if self._manifest.filter_level is not None:
             logging.getLogger("actrzmq").setLevel(self._manifest.filter_level.upper())
         self._has_started_or_failed.clear()
+        tell_briefly(asyncio.get_running_loop())
         engine = self._engine = Engine(self._manifest, self._workloads, contract, agreements)
         try:
             await self._start(engine)
