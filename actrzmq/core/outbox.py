@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, structs
 
 from actrzmq.wire.codec import BATCH_BYTES, BATCH_ENVELOPES, HEADER_BYTES, LARGE_BYTES, LARGE_PER_MESSAGE
-from actrzmq.wire.messages import Between, CallId, ToBroker, WithBody
+from actrzmq.wire.messages import Between, CallId, Tell, ToBroker, WithBody
 
 ENVELOPE_BYTES = 48
 """What an envelope takes beside its body and names; a guess that errs on the safe side."""
@@ -47,9 +47,16 @@ class Outbox:
 
     def __init__(self) -> None:
         self._parcels: list[Parcel] = []
+        self.tells = 0
+        """How many tells are queued."""
+        self.tell_bytes = 0
+        """Their bytes."""
 
     def post(self, envelope: Between | ToBroker, size: int, now: int) -> None:
         """Queue `envelope`, whose body, names and metadata have about `size` bytes."""
+        if isinstance(envelope, Tell):
+            self.tells += 1
+            self.tell_bytes += size + ENVELOPE_BYTES
         parcel = self._open(now)
         if size >= LARGE_BYTES and isinstance(envelope, WithBody) and len(envelope.body) >= LARGE_BYTES:
             parcel.large.append(len(parcel.envelopes))
@@ -73,7 +80,14 @@ class Outbox:
     def take(self) -> list[Parcel]:
         """Everything queued, once."""
         parcels, self._parcels = self._parcels, []
+        self.tells = self.tell_bytes = 0
         return parcels
+
+    def clear(self) -> int:
+        """Forget everything queued; returns how many tells were among it, which nobody says again."""
+        tells = self.tells
+        self.take()
+        return tells
 
     def _open(self, now: int) -> Parcel:
         if not self._parcels or self._parcels[-1].is_full:

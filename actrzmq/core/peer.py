@@ -38,6 +38,8 @@ class Peer:
         """Has it said farewell? Then it takes no more calls."""
         self.congestion = 0
         """How often in a row the broker has returned something for it as congested."""
+        self.congested_until = 0
+        """Until then nothing is told to it."""
         self.settle_by: int | None = None
         """When settled ids are told to it in a batch of their own, if nothing else goes there first."""
 

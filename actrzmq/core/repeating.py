@@ -17,6 +17,7 @@ from actrzmq.core.peer import Peer
 from actrzmq.core.peers import Peers
 from actrzmq.core.saying import Saying
 from actrzmq.core.streams import Streams
+from actrzmq.core.telling import Telling
 from actrzmq.core.undelivered import SaidOnce, Undelivered
 from actrzmq.wire.messages import (
     Batch,
@@ -42,6 +43,7 @@ class Repeating:
         peers: Peers,
         calling: Calling,
         streams: Streams,
+        telling: Telling,
         saying: Saying,
         counters: Counter[str],
         drops: Drops,
@@ -49,6 +51,7 @@ class Repeating:
         self._peers = peers
         self._calling = calling
         self._streams = streams
+        self._telling = telling
         self._saying = saying
         self._post = saying.post
         self._counters = counters
@@ -59,7 +62,7 @@ class Repeating:
 
     def say_again(self, peer: Peer, now: int) -> None:
         """Tell `peer` all that is open with it, and so what is not: that nothing is may be what it has not heard."""
-        peer.outbox.take()
+        self._telling.lost("disconnected", peer.outbox.clear())
         peer.calls.take_settled()
         self.list_what_is_open(peer, now)
         self._calling.say_again(peer, now)
@@ -75,12 +78,12 @@ class Repeating:
 
     def say_nothing_to(self, peer: Peer) -> None:
         """There is nobody to hear it."""
-        self._saying.forget(peer)
+        self._telling.lost("unknown", self._saying.forget(peer))
         self._calling.settling.pop(peer, None)
 
     def forget_unsent(self) -> None:
         """The connection is gone: nothing that was to be said, or said again, on it is."""
-        self._saying.forget_all()
+        self._telling.lost("disconnected", self._saying.forget_all())
         self._calling.forget_unsent()
         self._undelivered.clear()
 
@@ -94,6 +97,7 @@ class Repeating:
             return
         self._counters[f"returned.{returned.reason.name.lower()}"] += 1
         self._note_what_is_lost(peer, returned.reason, batch)
+        self._telling.returned(peer, returned.reason, batch, now)
         if returned.reason in (Reason.UNREACHABLE, Reason.NOT_YET):
             return  # PeerBack or PeerDown will tell; what is open is said again then
         peer.congestion += 1

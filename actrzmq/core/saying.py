@@ -63,13 +63,14 @@ class Saying:
             for parcel in self._to_broker.take():
                 yield Outgoing(b"", parcel, clock.broker_time(parcel.since))
 
-    def forget(self, peer: Peer) -> None:
-        """Say nothing to `peer`."""
+    def forget(self, peer: Peer) -> int:
+        """Say nothing to `peer`; returns how many tells are lost by that."""
         self._dirty.pop(peer, None)
+        return peer.outbox.clear()
 
-    def forget_all(self) -> None:
-        """Say nothing of what was queued, to anybody."""
+    def forget_all(self) -> int:
+        """Say nothing of what was queued, to anybody; returns how many tells are lost by that."""
         self._to_broker.take()
-        for peer in self._dirty:
-            peer.outbox.take()
+        lost = sum(peer.outbox.clear() for peer in self._dirty)
         self._dirty.clear()
+        return lost

@@ -23,7 +23,6 @@ from actrzmq.core.ending import Ending
 from actrzmq.core.execution import Execution
 from actrzmq.core.failures import error_for
 from actrzmq.core.outbox import ID_BYTES
-from actrzmq.core.packing import metadata_bytes
 from actrzmq.core.peer import Peer
 from actrzmq.core.peers import Peers
 from actrzmq.core.registration import Life, Registration
@@ -31,6 +30,7 @@ from actrzmq.core.repeating import Repeating
 from actrzmq.core.saying import Saying
 from actrzmq.core.serving import Serving, ServingLimits
 from actrzmq.core.streams import OutStream, Receiver, StreamLimits, Streams
+from actrzmq.core.telling import Telling
 from actrzmq.core.turn import News, Outgoing, Turn
 from actrzmq.core.visiting import Question, Visiting
 from actrzmq.errors import ActrRuntimeError, ActrTransportError
@@ -59,7 +59,7 @@ class SessionLimits(Struct, frozen=True):
     serving: ServingLimits = ServingLimits()
     streams: StreamLimits = StreamLimits()
     unanswered: int = 8 * 1024 * 1024
-    """Request bytes to one destination that may wait for replies."""
+    """Bytes to one destination: of requests that wait for replies, and tells that wait to be sent."""
     dead: int = 10_000
     """Serials of peers that are down, remembered to refuse what comes late."""
 
@@ -97,12 +97,15 @@ class Session:
         self._saying = saying = Saying(self.registration, self.peers)
         self._say, self._post = saying.say, saying.post
         self._calling = Calling(self.limits.unanswered, saying.post, self._turn, self.registration.silence)
+        self._telling = Telling(self.limits.unanswered, saying.post, self._turn, self.counters)
         self.serving = Serving(self.limits.serving, is_exported, self.drops)
         self._answering = Answering(self.serving, saying.post, self._turn, self.counters, self.drops)
         self.streams = Streams(
             self.limits.streams, saying.post, self._turn, draw, register.data, grants_endpoint, self.drops
         )
-        self._repeating = Repeating(self.peers, self._calling, self.streams, saying, self.counters, self.drops)
+        self._repeating = Repeating(
+            self.peers, self._calling, self.streams, self._telling, saying, self.counters, self.drops
+        )
         self._ending = Ending(
             self.peers, self._calling, self._answering, self.streams, self.discovery, self.visiting, self._turn
         )
@@ -212,12 +215,17 @@ class Session:
         is_signal: bool = False,
         metadata: dict[str, str] | None = None,
     ) -> None:
-        """Run `route` at `to`, at most once, and hear nothing of it. Raises where it can't even be queued."""
+        """Run `route` at `to`, at most once, and hear nothing of it.
+
+        Raises `ActrTransportError` where it can't even be queued, and `ActrOverloaded` where too much is queued.
+        """
         peer = self._reachable(to, route)
         if peer is not self.peers.me and not self.is_online:
             raise ActrTransportError(f"{route}: not connected to the broker, and a tell does not wait for it")
-        size = len(body) + len(route) + metadata_bytes(metadata)
-        self._post(peer, Tell(route, body, timeout, is_signal, metadata), size, now)
+        silence = 0 if peer is self.peers.me else self.registration.silence(now)
+        if silence:
+            raise ActrTransportError(f"{route}: the broker has been silent for {silence} ms, and a tell does not wait")
+        self._telling.tell(peer, Tell(route, body, timeout, is_signal, metadata), now)
 
     def finish(self, execution: Execution, outcome: bytes | ActrRuntimeError, now: int) -> None:
         """The handler of `execution` has returned a body, or failed."""

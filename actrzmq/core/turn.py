@@ -21,6 +21,8 @@ class News(Enum):
     """It gave up its identity and everything that was open; it registers under a new serial."""
     REFUSED = auto()
     """The broker will not have it, for a reason that trying again won't change."""
+    TELLS_LOST = auto()
+    """Tells have come back; said once in a while."""
     OUT = auto()
     """It has left in good order."""
 

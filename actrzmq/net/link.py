@@ -137,13 +137,17 @@ class Link:
         batch, returned = decode_from_broker(header, rest, self.body_limit)
         session.receive(None, batch, returned, size, now)
 
+    def _drop_unsent(self) -> None:
+        self.counters["dropped.unsent"] += len(self._unsent)
+        self._unsent.clear()
+
     def _drain_monitor(self, session: Session, now: int) -> None:
         with suppress(zmq.Again):
             while True:
                 event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))["event"]
                 if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                    self._unsent.clear()
+                    self._drop_unsent()
                     session.connected(now)
                 elif event == zmq.EVENT_DISCONNECTED:
-                    self._unsent.clear()
+                    self._drop_unsent()
                     session.disconnected(now)

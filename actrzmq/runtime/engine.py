@@ -215,6 +215,8 @@ class Engine:
                 log.error("refused by the broker: %s", text)
                 if not self._standing.is_stopping:
                     self.fail(ActrConfigError(f"the broker refuses this node: {text}"))
+            case News.TELLS_LOST:
+                log.warning("tells came back %s; slow down or add instances", text)
             case News.OUT:
                 if not self._out.done():
                     self._out.set_result(None)
