@@ -92,7 +92,6 @@ class Calls:
         if deadline <= now:
             raise ActrTimeoutError(f"{route_key}: the deadline of the calling handler has passed; nothing was sent")
         future: asyncio.Future[Reply] = self._loop.create_future()
-        self._promises.add(future)
         open_call = self._session.call(
             serial,
             route_key,
@@ -104,6 +103,7 @@ class Calls:
             is_signal=call.is_signal,
             metadata=call.metadata,
         )
+        self._promises.add(future)  # not before: a call that is refused raises here, and nobody would take it out
         self._wake()
         try:
             return await future

@@ -48,7 +48,6 @@ class Lookup:
         _check_type(actor_type, "discover")
         timeout = check_timeout(timeout_ms, may_be_zero=True)
         future: asyncio.Future[tuple[Instance, ...]] = self._standing.loop.create_future()
-        self._promises.add(future)
         query = self._session.discover(
             actor_type,
             "",
@@ -59,6 +58,7 @@ class Lookup:
             now=boottime_ms(),
             fingerprint=fingerprint,
         )
+        self._promises.add(future)
         self._wake()
         try:
             return await future
@@ -73,8 +73,8 @@ class Lookup:
         """Ask the broker about contracts or nodes; raises `ActrTransportError` without an answer in so many ms."""
         self._standing.check_running()
         future: asyncio.Future[Any] = self._standing.loop.create_future()
-        self._promises.add(future)
         query = self._session.ask(question, within, resolver(future), boottime_ms())
+        self._promises.add(future)
         self._wake()
         try:
             return await future

@@ -108,7 +108,8 @@ def test_what_comes_back_again_and_again_is_said_once_in_a_while() -> None:
     for _ in range(3):
         office.come_back(Reason.CONGESTED, TELL)
     said = [text for news, text in office.teller.news if news is News.TELLS_LOST]
-    assert len(said) == 1 and "congested" in said[0]
+    assert len(said) == 1
+    assert "congested" in said[0]
 
 
 def test_tells_in_the_queue_when_the_connection_breaks_are_counted_as_lost() -> None:

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from actrzmq import ActrOverloaded, ActrStreamError, ActrType, Context, DataStream, Dest, Status
+from actrzmq import ActrOverloaded, ActrStreamError, ActrTransportError, ActrType, Context, DataStream, Dest, Status
 from tests.net.peers import Broker
 from tests.runtime.harness import SERVER, Script, World, ask, to, until
 
@@ -116,3 +116,16 @@ async def test_a_call_to_a_type_is_not_tried_again_past_its_deadline(
     assert 1 <= client.statistics()["calls.tried_again"] <= 3
     release.set()
     await asyncio.gather(*calls)
+
+
+async def test_calls_that_are_refused_at_once_leave_nothing_behind(world: World) -> None:
+    client, server = await world.pair()
+    await ask(client, to(server))
+    await server.shutdown()
+    serial = server.actor_id().serial
+    await until(lambda: client._engine.session.peers.is_dead(serial), "the client has heard of it")
+    before = len(client._engine._promises)
+    for _ in range(5):
+        with pytest.raises(ActrTransportError):
+            await ask(client, to(server))
+    assert len(client._engine._promises) == before
