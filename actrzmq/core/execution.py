@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from actrzmq.core.packing import metadata_bytes
 from actrzmq.wire.messages import Call, CallId, Reply, Tell
@@ -46,3 +46,8 @@ class Execution(Struct, eq=False):
     def size(self) -> int:
         """What it counts in the queue."""
         return len(self.request.body) + metadata_bytes(self.request.metadata) + 64
+
+    def drop_body(self) -> None:
+        """It was decoded, or nobody will ask for it; the rest is kept until the call is settled."""
+        if self.request.body:
+            self.request = structs.replace(self.request, body=b"")

@@ -102,10 +102,11 @@ class Serving:
             if not self._has_slot(execution):
                 break
             queue.popleft()
-            self._leave_queue(execution)
             if execution.deadline <= now:
                 self._expired(execution)
+                self._leave_queue(execution)
                 continue
+            self._leave_queue(execution)
             execution.state = State.RUNNING
             execution.is_extra = not self._has_free_slot  # one that may go beyond the limit, but need not, does not
             self._running.add(execution)
@@ -119,6 +120,7 @@ class Serving:
     def finish(self, execution: Execution, reply: Reply | None) -> bool:
         """The handler has ended. True if somebody waits for `reply`, which is kept until it is settled."""
         execution.state = State.DONE
+        execution.drop_body()
         self._running.discard(execution)
         self._extra -= execution.is_extra
         self._deadlines.remove(execution, execution.deadline)
@@ -186,6 +188,8 @@ class Serving:
     def _leave_queue(self, execution: Execution) -> None:
         self._queued -= 1
         self._queued_bytes -= execution.size
+        if execution.state is not State.QUEUED:
+            execution.drop_body()
 
     @property
     def _has_free_slot(self) -> bool:

@@ -64,6 +64,7 @@ class Dispatch:
         except ActrDecodeError as error:
             self._finish(execution, error)
             return
+        execution.drop_body()
         run = self._run if target.is_async else self._run_in_thread
         execution.task = task = asyncio.ensure_future(run(execution, target, request))
         self._tasks.add(task)

@@ -242,3 +242,21 @@ def test_calls_that_are_given_up_while_they_wait_take_no_room() -> None:
         running = desk.serving.startable(0)
         order += running
     assert order == waiting[::2] + waiting[1::2]
+
+
+def test_of_what_has_ended_or_is_given_up_the_body_is_not_kept() -> None:
+    desk = Desk(concurrency=1)
+    first, expired, cancelled = desk.accept(body=b"x" * 100), desk.accept(10, b"x" * 100), desk.accept(body=b"x" * 100)
+    desk.start()
+    desk.finish(first)
+    desk.serving.overdue(50)
+    desk.serving.forget(cancelled)
+    assert [execution.request.body for execution in (first, expired, cancelled)] == [b"", b"", b""]
+    assert [execution.id for execution in (first, expired, cancelled)] == [1, 2, 3]
+    assert desk.serving._queued_bytes == 0
+
+
+def test_bodies_that_wait_fill_the_queue() -> None:
+    desk = Desk(concurrency=0, queue_bytes=1_000)
+    desk.accept(body=b"x" * 1_000)
+    assert isinstance(desk.serving.refusal("open", (), ME, False), ActrOverloaded)

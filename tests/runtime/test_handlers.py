@@ -401,3 +401,17 @@ async def test_a_def_handler_that_hangs_does_not_keep_the_program_from_ending(wo
     assert out == "answered\n", err
     assert process.returncode == 0, err
     assert "Traceback" not in err
+
+
+async def test_a_handler_that_runs_does_not_keep_the_body_of_its_request(world: World) -> None:
+    """It has the decoded message; both would take twice the memory, and the body would stay until it is settled."""
+    bodies: list[bytes] = []
+
+    async def handle(req: StringValue, ctx: Context) -> StringValue:
+        assert ctx._execution is not None
+        bodies.append(ctx._execution.request.body)
+        return StringValue(value=req.value)
+
+    client, server = await world.pair(handle)
+    assert await ask(client, to(server), "x" * 1_000) == "x" * 1_000
+    assert bodies == [b""]
