@@ -1,8 +1,8 @@
 """The callee's half: which calls run now, which wait, which are refused.
 
 Calls start in order of arrival, at most `concurrency` at a time; `signal` calls go ahead of the others. A call whose
-chain contains this node is admitted beyond the limit: its caller's caller sits in one of the slots and waits for it,
-and would wait for ever. Chains are short (16), so the excess is too.
+chain contains this node goes first, and is admitted beyond the limit: its caller's caller sits in one of the slots and
+waits for it, and would wait for ever. Chains are short (16), so the excess is too.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Serving:
         self._is_exported = is_exported
         self._queue: deque[Execution] = deque()
         self._signals: deque[Execution] = deque()
+        self._returning: deque[Execution] = deque()  # their chains lead through here: they go first
         self._queued_bytes = 0
         self._queued = 0
         self._running: set[Execution] = set()
@@ -81,7 +82,7 @@ class Serving:
         """Queue it; `startable` gives it back when its turn has come."""
         if me in chain:
             execution.is_extra = True
-            self._signals.appendleft(execution)
+            self._returning.append(execution)
         elif is_signal:
             self._signals.append(execution)
         else:
@@ -94,7 +95,7 @@ class Serving:
         """Those that start now. What has expired while it waited is dropped and counted, and never runs."""
         started: list[Execution] = []
         while self._queued:
-            queue = self._signals or self._queue
+            queue = self._returning or self._signals or self._queue
             execution = queue[0]
             if execution.state is not State.QUEUED:
                 queue.popleft()  # cancelled meanwhile
@@ -115,6 +116,7 @@ class Serving:
         if not self._queued:
             self._queue.clear()
             self._signals.clear()
+            self._returning.clear()
         return started
 
     def finish(self, execution: Execution, reply: Reply | None) -> bool:
@@ -148,7 +150,7 @@ class Serving:
 
     def forget_all(self) -> list[Execution]:
         """Whom these were for is no more: what waits never runs. Returns what runs and is to be cancelled."""
-        waiting = [one for one in (*self._queue, *self._signals) if one.state is State.QUEUED]
+        waiting = [one for one in (*self._queue, *self._signals, *self._returning) if one.state is State.QUEUED]
         unforgotten = [one for one in (*waiting, *self._running) if not one.is_forgotten]
         return [execution for execution in unforgotten if self.forget(execution)]
 
@@ -201,9 +203,10 @@ class Serving:
 
     def _sweep(self) -> None:
         """Cancelled ones stay in the queue until their turn; sweep them out before they are the most of it."""
-        if len(self._queue) + len(self._signals) > 2 * self._queued + 64:
+        if len(self._queue) + len(self._signals) + len(self._returning) > 2 * self._queued + 64:
             self._queue = deque(one for one in self._queue if one.state is State.QUEUED)
             self._signals = deque(one for one in self._signals if one.state is State.QUEUED)
+            self._returning = deque(one for one in self._returning if one.state is State.QUEUED)
 
     def _let_go(self, execution: Execution) -> None:
         if execution in self._kept:

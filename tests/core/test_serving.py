@@ -260,3 +260,23 @@ def test_bodies_that_wait_fill_the_queue() -> None:
     desk = Desk(concurrency=0, queue_bytes=1_000)
     desk.accept(body=b"x" * 1_000)
     assert isinstance(desk.serving.refusal("open", (), ME, False), ActrOverloaded)
+
+
+def test_calls_whose_chain_leads_through_here_go_first_and_in_their_own_order() -> None:
+    desk = Desk(concurrency=1)
+    desk.accept()
+    desk.start()
+    desk.accept(is_signal=True)
+    for _ in range(4):
+        desk.accept(chain=(ME, OTHER))
+    assert desk.start() == [3, 4, 5, 6]
+
+
+def test_such_calls_that_are_given_up_while_they_wait_take_no_room() -> None:
+    desk = Desk(concurrency=0)
+    kept = [desk.accept(chain=(ME, OTHER)) for _ in range(3)]
+    for _ in range(1_000):
+        desk.serving.forget(desk.accept(chain=(ME, OTHER)))
+    assert len(desk.serving._returning) < 200
+    assert desk.serving.forget_all() == []
+    assert [execution.state for execution in kept] == [State.DONE] * 3

@@ -403,6 +403,42 @@ async def test_a_def_handler_that_hangs_does_not_keep_the_program_from_ending(wo
     assert "Traceback" not in err
 
 
+async def test_calls_made_to_the_own_node_by_a_handler_start_in_order(world: World) -> None:
+    order: list[str] = []
+
+    async def handle(req: StringValue, ctx: Context) -> StringValue:
+        if req.value == "all":
+            await asyncio.gather(*(ask(ctx, Dest.local(), str(number)) for number in range(5)))
+        else:
+            order.append(req.value)
+        return StringValue()
+
+    client, server = await world.pair(handle)
+    await ask(client, to(server), "all")
+    assert order == ["0", "1", "2", "3", "4"]
+
+
+async def test_calls_that_come_back_to_their_first_caller_start_in_order(world: World) -> None:
+    order: list[str] = []
+    first = second = Dest.local()
+
+    async def begin(req: StringValue, ctx: Context) -> StringValue:
+        if req.value == "all":
+            await ask(ctx, second)
+        else:
+            order.append(req.value)
+        return StringValue()
+
+    async def call_back(req: StringValue, ctx: Context) -> StringValue:
+        await asyncio.gather(*(ask(ctx, first, str(number)) for number in range(5)))
+        return StringValue()
+
+    client, server = await world.start("First", Script(begin)), await world.start("Second", Script(call_back))
+    first, second = to(client), to(server)
+    await client.call(RUN, StringValue(value="all"))
+    assert order == ["0", "1", "2", "3", "4"]
+
+
 async def test_a_handler_that_runs_does_not_keep_the_body_of_its_request(world: World) -> None:
     """It has the decoded message; both would take twice the memory, and the body would stay until it is settled."""
     bodies: list[bytes] = []
