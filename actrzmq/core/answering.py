@@ -89,6 +89,17 @@ class Answering:
         if self._serving.finish(execution, reply) and reply is not None:
             self._reply(execution.peer, reply, now)
 
+    def answer_again(self, peer: Peer, id: CallId, now: int) -> None:
+        """The reply to that call came back: say it again, unless its caller has given up, or is about to."""
+        seen = peer.answers.get(id)
+        if seen is None or seen.state is not State.DONE:
+            return
+        if seen.deadline <= now:
+            self._counters["replies.expired"] += 1
+            self._drops.note("replies.expired", "reply", seen.request.route, peer.name, is_ours=True)
+            return
+        self._answer(peer, seen, now)
+
     def settled(self, peer: Peer, ids: Iterable[CallId]) -> None:
         """`peer` waits for these no longer: they are forgotten, and cancelled where they still run."""
         self._forget(peer.answers.settle(ids))
@@ -114,8 +125,10 @@ class Answering:
     def _repeated(self, peer: Peer, seen: Execution, now: int) -> None:
         self._counters["calls.repeated"] += 1
         if seen.state is State.DONE:  # else it joins the run that is under way
-            reply = seen.reply or Reply(seen.id, b"", NOT_KEPT)
-            self._reply(peer, reply, now)
+            self._answer(peer, seen, now)
+
+    def _answer(self, peer: Peer, seen: Execution, now: int) -> None:
+        self._reply(peer, seen.reply or Reply(seen.id, b"", NOT_KEPT), now)
 
     def _forget(self, executions: Iterable[Execution]) -> None:
         self._turn().cancel.extend(execution for execution in executions if self._serving.forget(execution))

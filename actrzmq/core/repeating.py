@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from actrzmq.core.answering import Answering
 from actrzmq.core.calling import Calling
 from actrzmq.core.deadletters import Drops
 from actrzmq.core.failures import failure_bytes
@@ -42,6 +43,7 @@ class Repeating:
         self,
         peers: Peers,
         calling: Calling,
+        answering: Answering,
         streams: Streams,
         telling: Telling,
         saying: Saying,
@@ -50,13 +52,14 @@ class Repeating:
     ) -> None:
         self._peers = peers
         self._calling = calling
+        self._answering = answering
         self._streams = streams
         self._telling = telling
         self._saying = saying
         self._post = saying.post
         self._counters = counters
         self._drops = drops
-        self._undelivered = Undelivered()
+        self._undelivered = Undelivered(counters)
 
     # what is open
 
@@ -129,8 +132,7 @@ class Repeating:
         """Say it again if it is still true."""
         match envelope:
             case Reply():
-                if peer.answers.get(envelope.id) is not None:  # else its caller has given up
-                    self._post(peer, envelope, len(envelope.body) + failure_bytes(envelope.failure), now)
+                self._answering.answer_again(peer, envelope.id, now)
             case Call():
                 self._calling.deliver_again(peer, envelope.id, now)
             case Outstanding() | OpenStream():

@@ -104,7 +104,14 @@ class Session:
             self.limits.streams, saying.post, self._turn, draw, register.data, grants_endpoint, self.drops
         )
         self._repeating = Repeating(
-            self.peers, self._calling, self.streams, self._telling, saying, self.counters, self.drops
+            self.peers,
+            self._calling,
+            self._answering,
+            self.streams,
+            self._telling,
+            saying,
+            self.counters,
+            self.drops,
         )
         self._ending = Ending(
             self.peers, self._calling, self._answering, self.streams, self.discovery, self.visiting, self._turn

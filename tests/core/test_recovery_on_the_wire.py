@@ -13,7 +13,18 @@ from actrzmq.core.registration import Life
 from actrzmq.errors import ActrRuntimeError, ActrStreamError, ActrTransportError, Status
 from actrzmq.identity import Serial
 from actrzmq.testing.simulation import SimNode
-from actrzmq.wire.messages import Batch, Lane, Opened, OpenRefused, OpenStream, Outstanding, Path, Reason, Returned
+from actrzmq.wire.messages import (
+    Batch,
+    Lane,
+    Opened,
+    OpenRefused,
+    OpenStream,
+    Outstanding,
+    Path,
+    Reason,
+    Reply,
+    Returned,
+)
 from tests.core import test_calls_on_the_wire as calls
 from tests.core import test_streams_on_the_wire as streams
 
@@ -341,3 +352,31 @@ def test_an_answer_to_an_opening_that_came_back_congested_is_said_again_if_it_is
         pair.world.run(10)
     pair.receiver.session.tick(pair.world.now + 1_000)
     assert len(said(pair.receiver, Opened)) == (0 if is_closed else 1)
+
+
+def with_a_reply_that_came_back() -> tuple[calls.Pair, Reply]:
+    """The callee has answered a call with 5 s, and the broker gives the reply back to it as congested."""
+    pair = calls.Pair()
+    pair.call(b"x" * 1_000, timeout=5_000)
+    pair.world.run_until(lambda: pair.callee.session.serving._kept)
+    pair.world.broker.stop()
+    (reply,) = [execution.reply for execution in pair.callee.session.serving._kept]
+    assert reply is not None
+    list(pair.callee.session.outgoing(pair.world.now))
+    back = Batch(0, [Returned(pair.caller.id.serial, Reason.CONGESTED)])
+    pair.callee.do(lambda session, now: session.receive(None, back, Batch(0, [reply]), 0, now))
+    return pair, reply
+
+
+def test_a_reply_that_came_back_congested_is_said_again() -> None:
+    pair, reply = with_a_reply_that_came_back()
+    pair.callee.session.tick(pair.world.now + 1_000)
+    assert said(pair.callee, Reply) == [reply]
+
+
+def test_a_reply_that_came_back_congested_is_not_said_again_past_its_deadline() -> None:
+    pair, _ = with_a_reply_that_came_back()
+    pair.callee.session.tick(pair.world.now + 5_001)
+    assert said(pair.callee, Reply) == []
+    assert pair.callee.session.counters["replies.expired"] == 1
+    assert len(pair.callee.session._repeating._undelivered) == 0
