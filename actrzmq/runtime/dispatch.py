@@ -18,12 +18,12 @@ from actrzmq.errors import ActrDecodeError, ActrOverloaded, ActrRuntimeError, Ac
 from actrzmq.net.clock import boottime_ms
 from actrzmq.net.link import Link
 from actrzmq.runtime.context import Context
-from actrzmq.runtime.hooks import run_on_error
+from actrzmq.runtime.hooks import ErrorHooks
 from actrzmq.runtime.limits import check_body, shown
 from actrzmq.runtime.parts import Parts
 from actrzmq.runtime.routes import Routes, Target
 from actrzmq.runtime.standing import Standing
-from actrzmq.runtime.tasks import Tasks, end_tasks
+from actrzmq.runtime.tasks import end_tasks
 from actrzmq.runtime.threads import THREADS, Threads
 from actrzmq.runtime.workload import Route
 
@@ -42,7 +42,7 @@ class Dispatch:
         link: Link,
         wake: Callable[[], None],
         standing: Standing,
-        tasks: Tasks,
+        error_hooks: ErrorHooks,
     ) -> None:
         self._routes = routes
         self._parts = parts
@@ -50,7 +50,7 @@ class Dispatch:
         self._link = link
         self._wake = wake
         self._standing = standing
-        self._spawn = tasks.spawn
+        self._error_hooks = error_hooks
         self._threads = Threads(standing.loop, "actrzmq-handler", gives_up=False)
         self._abandoned = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -147,7 +147,7 @@ class Dispatch:
         if not isinstance(error, ActrRuntimeError) or isinstance(error, _BadReply):
             route_key = target.route.route_key
             log.error("handler raised route=%s caller=%s", route_key, context.caller_id(), exc_info=error)
-        self._spawn(run_on_error(target.workload, context, error))
+        self._error_hooks.tell(target.workload, context, error)
         try:
             failed = error_from(failure_of(error if isinstance(error, ActrRuntimeError) else _internal(error)))
         except Exception:  # noqa: BLE001 - a user made it of something else than texts; it is to be answered all the same

@@ -25,7 +25,7 @@ from actrzmq.runtime.calls import Calls
 from actrzmq.runtime.context import Context
 from actrzmq.runtime.dispatch import Dispatch
 from actrzmq.runtime.draining import Draining
-from actrzmq.runtime.hooks import run_on_error
+from actrzmq.runtime.hooks import ErrorHooks
 from actrzmq.runtime.inbox import Inbox
 from actrzmq.runtime.inboxes import Inboxes
 from actrzmq.runtime.lookup import Lookup
@@ -89,7 +89,8 @@ class Engine:
         wish = Wish[manifest.streams.path.name]
         self.outlets = Outlets(session, link, wake, standing, self.agreements, wish)
         self.parts = Parts(session, standing, self.lookup, self.agreements, self.calls, self.inboxes, self.outlets)
-        self.dispatch = Dispatch(routes, self.parts, link, wake, standing, self._tasks)
+        self._error_hooks = ErrorHooks(self._tasks, self._counters)
+        self.dispatch = Dispatch(routes, self.parts, link, wake, standing, self._error_hooks)
         self._draining = Draining(session, wake, standing)
 
     # life
@@ -224,4 +225,4 @@ class Engine:
     def _callback_raised(self, error: BaseException) -> None:
         """Tell every workload's `on_error` hook: a stream callback belongs to none of them alone."""
         for workload in self._workloads:
-            self._tasks.spawn(run_on_error(workload, Context(self.parts), error))
+            self._error_hooks.tell(workload, Context(self.parts), error)

@@ -654,3 +654,35 @@ async def test_a_node_starts_only_once(world: World) -> None:
     with pytest.raises(ActrConfigError, match="started already"):
         await node.start()
     await ref.shutdown()
+
+
+async def test_on_error_hooks_that_hang_are_few_and_are_cut_off(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("actrzmq.runtime.hooks.AT_ONCE", 2)
+    monkeypatch.setattr("actrzmq.runtime.hooks.WITHIN_S", 0.5)
+    ended: list[str] = []
+
+    class Hanging(Hooked):
+        async def on_error(self, ctx: Context, error: BaseException) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(str(error))
+
+    async def fail(req: StringValue, ctx: Context) -> StringValue:
+        raise ActrRuntimeError(req.value)
+
+    hanging = Hanging()
+    hanging.handler = fail
+    node = await world.start("Node", hanging)
+    for number in range(5):
+        with pytest.raises(ActrRuntimeError):
+            await ask(node, Dest.local(), str(number))
+    assert node.statistics()["on_error.left_out"] == 3
+    await until(lambda: node.statistics().get("on_error.cut_off") == 2, "both are cut off")
+    assert ended == ["0", "1"]
+    assert "on_error has not ended" in caplog.text
+    with pytest.raises(ActrRuntimeError):  # there is room again
+        await ask(node, Dest.local(), "6")
+    await until(lambda: node.statistics().get("on_error.cut_off") == 3, "another one")
