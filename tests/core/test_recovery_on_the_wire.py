@@ -15,6 +15,8 @@ from actrzmq.identity import Serial
 from actrzmq.testing.simulation import SimNode
 from actrzmq.wire.messages import (
     Batch,
+    CallId,
+    Cancel,
     Lane,
     Opened,
     OpenRefused,
@@ -380,3 +382,32 @@ def test_a_reply_that_came_back_congested_is_not_said_again_past_its_deadline() 
     assert said(pair.callee, Reply) == []
     assert pair.callee.session.counters["replies.expired"] == 1
     assert len(pair.callee.session._repeating._undelivered) == 0
+
+
+def test_settled_ids_of_a_batch_that_came_back_congested_are_told_again() -> None:
+    pair = calls.Pair()
+    call = pair.call()
+    pair.wait()
+    pair.world.run(1_000)
+    id = call.call.id
+    back = Batch(0, [Returned(pair.callee.id.serial, Reason.CONGESTED)])
+    pair.caller.do(lambda session, now: session.receive(None, back, Batch(0, [], (id,)), 0, now))
+    pair.caller.session.tick(pair.world.now + 1_000)
+    parcels = [outgoing.parcel for outgoing in pair.caller.session.outgoing(pair.world.now)]
+    assert [settled for parcel in parcels for settled in parcel.settled] == [id]
+
+
+def test_what_comes_from_a_peer_shows_that_it_is_congested_no_longer() -> None:
+    """The pauses before something is said again begin small anew."""
+    pair = calls.Pair()
+    pair.call()
+    pair.wait()
+    peer = pair.caller.session.peers.get(pair.callee.id.serial)
+    assert peer is not None
+    back = Batch(0, [Returned(peer.serial, Reason.CONGESTED)])
+    for _ in range(3):
+        pair.caller.do(lambda session, now: session.receive(None, back, Batch(0, [Cancel(CallId(99))]), 0, now))
+    assert peer.congestion == 3
+    pair.call()
+    pair.wait(2)
+    assert peer.congestion == 0

@@ -451,3 +451,24 @@ async def test_a_handler_that_runs_does_not_keep_the_body_of_its_request(world: 
     client, server = await world.pair(handle)
     assert await ask(client, to(server), "x" * 1_000) == "x" * 1_000
     assert bodies == [b""]
+
+
+async def test_a_def_handler_whose_deadline_passed_while_it_waited_for_a_thread_never_runs(world: World) -> None:
+    release = threading.Event()
+    ran: list[str] = []
+
+    def block(req: StringValue, ctx: Context) -> StringValue:
+        ran.append(req.value)
+        if req.value == "hold":
+            release.wait(20)
+        return req
+
+    node = await world.start("Node", Block(block))
+    holding = [asyncio.create_task(ask(node, Dest.local(), "hold", BLOCK, timeout_ms=20_000)) for _ in range(64)]
+    await until(lambda: len(ran) == 64, "all threads are taken")
+    with pytest.raises(ActrTimeoutError):
+        await ask(node, Dest.local(), "late", BLOCK, timeout_ms=100)
+    release.set()
+    await asyncio.gather(*holding)
+    await until(lambda: node.statistics()["calls.running_or_queued"] == 0, "the late one has given its slot back")
+    assert "late" not in ran
