@@ -373,6 +373,10 @@ class Session:
 
     # what comes in
 
+    def dropped(self, size: int, now: int) -> None:
+        """A message of `size` bytes came over the control plane that can't be taken: it waits at the broker no more."""
+        self.registration.heard(size, now)
+
     def receive(self, sender: Serial | None, batch: Batch, returned: Batch | None, size: int, now: int) -> None:
         """A batch of `size` bytes over the control plane, from the broker (None) or a node it vouches for.
 

@@ -80,7 +80,13 @@ class Link:
         if not self._has_input:
             return False
         for _ in range(DRAIN):
-            frames = sockets.receive(self._socket, MAX_PARTS, self.body_limit, self.counters)
+            frames = sockets.receive(
+                self._socket,
+                MAX_PARTS,
+                self.body_limit,
+                self.counters,
+                lambda size: session.dropped(size + MESSAGE_OVERHEAD, now),
+            )
             if frames is None:
                 self._has_input = False
                 return False
@@ -120,11 +126,12 @@ class Link:
         self._wake()
 
     def _take(self, frames: list[bytes], session: Session, now: int) -> None:
+        size = sum(map(len, frames[1:])) + MESSAGE_OVERHEAD
         if len(frames) < 2:
             self.counters["dropped.frames"] += 1
+            session.dropped(size, now)
             return
         address, header, *bodies = frames
-        size = sum(map(len, frames)) - len(address) + MESSAGE_OVERHEAD
         try:
             if address:
                 session.receive(decode_serial(address), decode_batch(header, bodies, self.body_limit), None, size, now)
@@ -132,6 +139,7 @@ class Link:
                 self._take_from_broker(header, bodies, size, session, now)
         except DecodeError:
             self.counters["dropped.undecodable"] += 1
+            session.dropped(size, now)
 
     def _take_from_broker(self, header: bytes, rest: list[bytes], size: int, session: Session, now: int) -> None:
         batch, returned = decode_from_broker(header, rest, self.body_limit)

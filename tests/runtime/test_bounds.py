@@ -9,7 +9,8 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from actrzmq import ActrOverloaded, ActrStreamError, ActrTransportError, ActrType, Context, DataStream, Dest, Status
-from tests.net.peers import Broker
+from actrzmq.wire.codec import encode_serial
+from tests.net.peers import Broker, Peer
 from tests.runtime.harness import SERVER, Script, World, ask, to, until
 
 
@@ -129,3 +130,32 @@ async def test_calls_that_are_refused_at_once_leave_nothing_behind(world: World)
         with pytest.raises(ActrTransportError):
             await ask(client, to(server))
     assert len(client._engine._promises) == before
+
+
+@pytest.mark.parametrize(
+    ("frames", "reason"),
+    [
+        ([b"\xc1" * 500_000], "link.dropped.undecodable"),
+        ([b"\xc1", b"x" * 200_000, b"x" * 300_000], "link.dropped.undecodable"),
+        ([b"\x93", *[b"x" * 2_000_000] * 3], "link.dropped.oversize"),
+    ],
+)
+async def test_what_cannot_be_understood_does_not_wait_at_the_broker_any_more(
+    world: World, broker: Broker, monkeypatch: pytest.MonkeyPatch, frames: list[bytes], reason: str
+) -> None:
+    if "oversize" in reason:
+        monkeypatch.setattr("actrzmq.net.sockets.message_limit", lambda _: 3_000_000)
+    client, server = await world.pair()
+    count = (20 << 20) // sum(map(len, frames)) + 1
+
+    def counted() -> int:
+        return server.statistics().get(reason, 0)
+
+    with Peer(broker.endpoint, "Stranger") as peer:
+        await asyncio.to_thread(peer.register)
+        for number in range(count):
+            await asyncio.to_thread(peer.send, [encode_serial(server.actor_id().serial), *frames])
+            await until(lambda number=number: counted() > number, "it is dropped")  # type: ignore[misc]
+    assert await ask(client, to(server), "hello") == "hello"
+    record = next(node for node in broker.core.nodes() if node.id == server.actor_id())
+    await until(lambda: record.sent_bytes - record.received_bytes < 1 << 20, "the broker knows that it has come")
