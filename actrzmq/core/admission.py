@@ -9,7 +9,7 @@ from actrzmq.core.directory import Directory
 from actrzmq.core.expected import Remembered
 from actrzmq.core.library import Library
 from actrzmq.core.meeting import Meeting
-from actrzmq.core.registry import Node
+from actrzmq.core.registry import LARGEST, Node
 from actrzmq.core.roster import Remember, Roster
 from actrzmq.errors import Status
 from actrzmq.identity import KEY_BYTES, MAX_REALM, ActrId, serial_of
@@ -140,7 +140,7 @@ class Admission:
         self._roster.by_peer[peer] = node
         self._roster.by_token[node.token] = node
         self._roster.leases.renew(node.id.serial, now)
-        node.started_at = now - node.register.uptime
+        node.started_at = now - min(node.register.uptime, LARGEST)
         self._say(peer, self._registered(node, now))
         self._library.add(node, now)
 

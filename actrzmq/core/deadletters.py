@@ -43,7 +43,7 @@ class Drops:
         """`what` of that `name` (a route, a stream id) was dropped; it came from `peer` or, `is_ours`, was for it."""
         note = _Note(reason, what, name, peer, is_ours)
         if note in self._notes or len(self._notes) < NOTED:
-            self._notes[note] = self._notes.get(note, 0) + count
+            self._notes[note] = min(self._notes.get(note, 0) + count, MAX_INT)
         else:
             self.untold += count
 

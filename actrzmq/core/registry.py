@@ -9,6 +9,9 @@ from actrzmq.core.access import is_allowed
 from actrzmq.identity import ActrId, ActrType
 from actrzmq.wire.messages import MAX_INT, Instance, Reason, Register
 
+LARGEST = 2**62
+"""What a node may say of itself in a number; more is taken for this, so that what is added to it still travels."""
+
 
 class Topic(NamedTuple):
     """What one discovers or watches: a type, or (where `type` is None) a published name, in a realm."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actrzmq.core.departure import Departure
 from actrzmq.core.directory import Directory
-from actrzmq.core.registry import Node
+from actrzmq.core.registry import LARGEST, Node
 from actrzmq.core.roster import Roster
 from actrzmq.wire.messages import Lagging, Reason, Renew, Renewed
 
@@ -45,7 +45,8 @@ class Vigil:
     def renew(self, node: Node, renew: Renew, now: int) -> None:
         """`node` lives, and says how it is."""
         self._roster.leases.renew(node.id.serial, now)
-        node.load, node.streams, node.lag, node.picks = renew.load, renew.streams, renew.lag, 0
+        node.load, node.streams, node.lag = (min(told, LARGEST) for told in (renew.load, renew.streams, renew.lag))
+        node.picks = 0
         node.received_bytes = max(node.received_bytes, min(renew.received, node.sent_bytes))
         node.relayed_received = max(node.relayed_received, min(renew.relayed, node.relayed_bytes))
         if node.lagging and renew.lag < self._limits.lagging:

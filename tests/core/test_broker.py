@@ -14,6 +14,7 @@ from actrzmq.errors import Status
 from actrzmq.identity import MAX_REALM, ActrId, ActrType, Serial, serial_of
 from actrzmq.wire.codec import decode_batch, encode_batch, encode_serial
 from actrzmq.wire.messages import (
+    MAX_INT,
     PROTOCOL,
     Batch,
     Changed,
@@ -452,6 +453,29 @@ def test_watches_are_bounded() -> None:
     world = World(BrokerLimits(watches=2))
     client = world.node(CLIENT)
     assert [len(client.say(Watch(query, ECHO))) for query in range(3)] == [1, 1, 0]
+
+
+# numbers at their limit
+
+
+def test_whatever_numbers_nodes_tell_the_broker_says_nothing_that_nobody_can_decode(world: World) -> None:
+    evil = world.node(uptime=MAX_INT, stream_memory=MAX_INT, pid=MAX_INT)
+    client = world.node(CLIENT)
+    client.say(Watch(MAX_INT, ECHO))
+    letter = DeadLetter("reason", "call", count=MAX_INT)
+    said = evil.renew(load=MAX_INT, lag=MAX_INT, received=MAX_INT, relayed=MAX_INT, streams=MAX_INT)
+    said += evil.say(Renew(evil.session, MAX_INT), Dropped((letter, letter)))
+    evil.renew(load=MAX_INT)
+    world.say(b"watchdog", Lagging(evil.token, 2_500))
+    evil.renew(load=MAX_INT)
+    for _ in range(3):
+        said += client.say(Discover(MAX_INT, ECHO, all=True), ListNodes(MAX_INT), Inspect(MAX_INT))
+        world.wait(1_000)
+    said += client.heard()
+    said += client.say(Register(MAX_INT, PROTOCOL, client.key, 0, CLIENT, "echo"), ListNodes(1))
+    assert {Found, Changed} <= {type(message) for message in said}
+    for message in said:
+        decode_batch(encode_batch(Batch(world.now, [message])))
 
 
 # after a restart of the broker

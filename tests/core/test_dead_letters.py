@@ -11,7 +11,7 @@ from actrzmq.core.serving import ServingLimits
 from actrzmq.core.session import Session, SessionLimits
 from actrzmq.errors import ActrOverloaded
 from actrzmq.testing.simulation import SimNode, World
-from actrzmq.wire.messages import CallId, Cancel, DeadLetter, Dropped, Inspect, Inspected
+from actrzmq.wire.messages import MAX_INT, CallId, Cancel, DeadLetter, Dropped, Inspect, Inspected
 from tests.core.test_contracts_on_the_wire import Library
 from tests.core.test_streams_on_the_wire import Pair as StreamPair
 
@@ -164,6 +164,13 @@ def test_a_flood_of_the_same_takes_one_place_at_a_node() -> None:
     (letter,) = drops.take("me")
     assert (letter.count, letter.sender, letter.to, drops.untold) == (1_000, "peer", "me", 0)
     assert not drops
+
+
+def test_counts_that_a_sender_made_up_are_told_as_what_can_be_decoded() -> None:
+    drops = Drops()
+    for _ in range(2):
+        drops.note("frames.missing", "frames", "s", "peer", count=MAX_INT)
+    assert [letter.count for letter in drops.take("me")] == [MAX_INT]
 
 
 def test_of_a_flood_of_different_ones_a_node_keeps_some_and_counts_the_rest() -> None:
