@@ -15,7 +15,7 @@ from actrzmq.core.saying import Saying
 from actrzmq.core.serving import Serving
 from actrzmq.core.turn import News, Turn
 from actrzmq.core.visiting import Visiting
-from actrzmq.errors import ActrTransportError
+from actrzmq.errors import ActrTransportError, Status
 from actrzmq.identity import ActrId, Serial
 from actrzmq.wire.messages import (
     Changed,
@@ -165,6 +165,9 @@ class Conversation:
             error = error_from(Failure(refused.status, "ActrRuntimeError", f"the broker refuses: {refused.message}"))
             self._ending.for_good(error, now)
             self._turn().news.append((News.REFUSED, refused.message))
+        elif refused.status == Status.RESOURCE_EXHAUSTED:
+            self._counters["refused.full"] += 1
+            self._registration.put_off(refused.message, int.from_bytes(self._draw(2)) / 65_536, now)
         else:
             self._fence(refused.message, now)  # registers under the new key at the next try
             pause = 20 + int.from_bytes(self._draw(2)) % 200

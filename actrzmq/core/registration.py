@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum, auto
 
+from actrzmq.core.backoff import full_jitter
 from actrzmq.identity import KEY_BYTES, Serial, serial_of
 from actrzmq.wire.messages import MAX_INT, Deregister, Drain, Register, Registered, Renew, Renewed, ToBroker
 
@@ -25,6 +26,9 @@ SILENCE = 2_000
 """A connected broker that has said nothing for this long gets no new calls; it sends something every 300 ms."""
 REPORT_BYTES = 2 * 1024 * 1024
 """Received bytes are confirmed to the broker in steps of this, well within its budget of 16 MiB."""
+FULL_AGAIN = 250
+"""Milliseconds, at least, until a broker that is full is asked again; each time in vain up to twice as many more."""
+FULL_AGAIN_MOST = 8_000
 SAMPLES = 10
 GOOD_TRIP = 50
 """A round trip of so many milliseconds is good enough to know the broker's time by; after a longer one, ask again."""
@@ -108,6 +112,9 @@ class Registration:
         self._is_connected = False
         self._away_since: int | None = now
         self._retry_at = 0
+        self.refusal = ""
+        """Why the broker, which is full, does not take us now; empty where it has not said so."""
+        self._put_off = 0
 
     # events
 
@@ -124,6 +131,7 @@ class Registration:
     def disconnected(self, now: int) -> None:
         """The connection is gone; libzmq is making a new one."""
         self._is_connected = False
+        self.refusal = ""
         self._is_away(now)
         if self.life is not Life.OUT:
             self.life = Life.OFFLINE
@@ -155,6 +163,8 @@ class Registration:
         self._renew_at = now + self.renew_every if self.clock.is_good else now
         self.life = Life.ONLINE
         self._away_since = None
+        self.refusal = ""
+        self._put_off = 0
         return True
 
     def renewed(self, answer: Renewed, now: int) -> None:
@@ -175,6 +185,12 @@ class Registration:
             self.life = Life.OUT
         else:
             self._retry_at = retry_at
+
+    def put_off(self, why: str, dice: float, now: int) -> None:
+        """The broker is full: ask again later, and ever later, as who we are. `dice` is a random number from 0 to 1."""
+        self.refusal = why
+        self._put_off += 1
+        self._retry_at = now + FULL_AGAIN + full_jitter(self._put_off, dice, FULL_AGAIN, FULL_AGAIN_MOST)
 
     def deregistered(self) -> None:
         """The broker let us go."""

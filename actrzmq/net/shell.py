@@ -109,7 +109,10 @@ class Shell:
         self._loop.call_later(HEARTBEAT / 1000, self._heartbeat, now + HEARTBEAT)
 
     def _tell_away(self, away: int) -> None:
-        if self._session.registration.life is Life.OFFLINE:
+        registration = self._session.registration
+        if registration.refusal:
+            log.warning("the broker takes no more nodes url=%s for_ms=%d: %s", self._url, away, registration.refusal)
+        elif registration.life is Life.OFFLINE:
             hint = "start it with `actrzmq-broker`, or say where it is in ACTRZMQ_BROKER or [system.broker] url"
             log.warning("no broker url=%s for_ms=%d; %s", self._url, away, hint)
         else:

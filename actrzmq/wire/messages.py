@@ -247,7 +247,7 @@ class Registered(Message, frozen=True, tag=2):
 
 
 class Refused(Message, frozen=True, tag=3):
-    """B→N: no. `fatal` False: take a new key and try again."""
+    """B→N: no. `fatal` False: try again; later where the `status` is RESOURCE_EXHAUSTED, else under a new key."""
 
     attempt: Count
     status: Count

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from actrzmq.core.registration import (
+    FULL_AGAIN,
+    FULL_AGAIN_MOST,
     GOOD_TRIP,
     REGISTER_AGAIN,
     REPORT_BYTES,
@@ -179,6 +181,28 @@ def test_refused_for_now_tries_again_at_the_time_given() -> None:
     registration.refused(is_fatal=False, retry_at=300)
     assert registration.tick(299) == []
     assert len(registration.tick(300)) == 1
+
+
+def test_a_broker_that_is_full_is_asked_again_ever_later_up_to_some_seconds_by_the_same_node() -> None:
+    registration = Node().registration
+    registration.connected(0)
+    serial, now, pauses = registration.serial, 0, []
+    for _ in range(12):
+        registration.put_off("it is full", 0.5, now)
+        due = registration.next_deadline()
+        assert due is not None
+        assert registration.tick(due - 1) == []
+        assert len(registration.tick(due)) == 1
+        pauses.append(due - now)
+        now = due
+    assert pauses[:3] == [500, 750, 1_250]
+    assert pauses[-1] == FULL_AGAIN + FULL_AGAIN_MOST // 2
+    assert (registration.serial, registration.refusal) == (serial, "it is full")
+    assert registration.registered(answer(13), now)
+    assert registration.refusal == ""
+    registration.put_off("it is full again", 0.5, now)
+    registration.disconnected(now)
+    assert registration.refusal == ""
 
 
 def test_it_drains_and_leaves_with_its_session() -> None:

@@ -29,6 +29,7 @@ from actrzmq import (
     rpc,
     service,
 )
+from actrzmq.core.limits import BrokerLimits
 from tests.net.peers import Broker, address
 from tests.runtime.harness import RUN, SERVER, Script, World, ask, spawn, to, until
 
@@ -698,3 +699,23 @@ async def test_rules_too_long_to_register_with_are_refused_at_the_start_and_name
 async def test_rules_as_long_as_may_be_are_registered(world: World) -> None:
     types = ", ".join(f'"{"m" * 32}+{"N" * 27}{number:05}"' for number in range(3_700))
     await asyncio.wait_for(world.start("Server", more=f'[[acl.rules]]\npermission = "deny"\ntypes = [{types}]\n'), 5)
+
+
+async def test_a_full_broker_is_waited_for_under_one_identity_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Broker(BrokerLimits(nodes=1)) as broker:
+        world = World(broker.endpoint, tmp_path)
+        first = await world.start("First")
+        node = await world.node("Second")
+        starting = asyncio.create_task(node.start())
+        await until(lambda: "the broker takes no more nodes" in caplog.text, "it is said")
+        assert node._engine is not None
+        identity = node._engine.id
+        assert broker.core.counters["refused"] <= 5
+        await first.shutdown()
+        second = await asyncio.wait_for(starting, 15)
+        assert second.actor_id() == identity
+        assert "(limits.nodes)" in caplog.text
+        assert "fenced" not in caplog.text
+        await world.close()
