@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 
+from actrzmq.core.packing import instance_bytes
 from actrzmq.core.registry import Node, Registry, Topic
 from actrzmq.identity import Serial
-from actrzmq.wire.messages import Changed, Discover, Found, FromBroker, NotFound, NotYet, Reason, Watch, Watching
+from actrzmq.wire.codec import BATCH_BYTES
+from actrzmq.wire.messages import (
+    Changed,
+    Discover,
+    Found,
+    FromBroker,
+    Instance,
+    NotFound,
+    NotYet,
+    Reason,
+    Watch,
+    Watching,
+)
 
 
 class Directory:
     """The registry, and those who watch it. `say(peer, message)` queues an answer.
 
     `is_expected(topic)` tells whether a node of that topic may come back after the broker's restart. At most `found`
-    instances are told at once, and `watches` watches kept for each node.
+    instances are told at once, of them as many as have room in one message, and `watches` watches kept for each node.
     """
 
     def __init__(
@@ -58,8 +72,7 @@ class Directory:
         if ready:
             picked = self._registry.pick(ready)
             rest = [other for other in ready if other is not picked] if ask.all else []
-            found = [other.instance() for other in [picked, *rest[: self._found - 1]]]
-            self._say(node.peer, Found(ask.query, tuple(found)))
+            self._say(node.peer, Found(ask.query, self._told([picked, *rest])))
         elif self._is_expected(topic):
             self._say(node.peer, NotYet(ask.query))
         else:
@@ -75,8 +88,7 @@ class Directory:
         node.watches[watch.query] = topic
         self._watchers.setdefault(topic, {})[node.id.serial, watch.query] = 0
         ready = [other for other in self._registry.visible_to(node.id, topic) if other.refusal is None]
-        instances = tuple(other.instance() for other in ready[: self._found])
-        self._say(node.peer, Watching(watch.query, 0, instances, self._is_expected(topic)))
+        self._say(node.peer, Watching(watch.query, 0, self._told(ready), self._is_expected(topic)))
 
     def unwatch(self, node: Node, query: int) -> None:
         """Tell it no more."""
@@ -98,6 +110,15 @@ class Directory:
                 if node.allows(watcher.id):
                     watchers[serial, query] = version + 1
                     self._say(watcher.peer, Changed(query, version + 1, node.instance(), reason))
+
+    def _told(self, nodes: list[Node]) -> tuple[Instance, ...]:
+        """As many of `nodes` as one answer has room for, in order; the others are counted."""
+        instances = [node.instance() for node in nodes[: self._found]]
+        ends = accumulate(map(instance_bytes, instances))
+        told = tuple(instance for instance, end in zip(instances, ends, strict=True) if end <= BATCH_BYTES)
+        if len(told) < len(nodes):
+            self._counters["dropped.instances"] += len(nodes) - len(told)
+        return told
 
     def __len__(self) -> int:
         """Watches, of all nodes."""

@@ -11,7 +11,7 @@ from actrzmq.core.registry import Node
 from actrzmq.errors import ActrOverloaded
 from actrzmq.wire.messages import DeadLetter, Dropped, FromBroker, Inspect, Inspected, NoSpec
 
-ROWS = 100
+ROWS = 50
 """Letters in one message: with names as long as they may be, it is still within the limit of a header."""
 ASKED = 4
 """Accounts that one node may ask for in the same millisecond."""

@@ -1,4 +1,4 @@
-"""Frames into the messages that carry them."""
+"""Frames into the messages that carry them, and what other things take in one."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 from actrzmq.core.channel import metadata_of, payload_of
 from actrzmq.wire.codec import BATCH_BYTES, BATCH_ENVELOPES, LARGE_BYTES, LARGE_PER_MESSAGE, without_payload
-from actrzmq.wire.messages import Channel, DataStream, End, Frames, Metadata
+from actrzmq.wire.messages import Channel, DataStream, End, Frames, Instance, Metadata
 
 MESSAGE_BYTES = 64
 """What `Frames` takes beside its frames, at most."""
 FRAME_BYTES = 32
 """What a frame takes beside its stream id, payload and metadata, at most."""
+INSTANCE_BYTES = 100
+"""What an `Instance` takes beside its fingerprint, at most."""
 CHARACTER_BYTES = 4
 """What a character takes in UTF-8, at most."""
 
@@ -102,6 +104,11 @@ def metadata_bytes(metadata: Metadata | None) -> int:
     if not metadata:
         return 0
     return sum(_text_bytes(key) + _text_bytes(value) + 8 for key, value in metadata.items())
+
+
+def instance_bytes(instance: Instance) -> int:
+    """What `instance` takes, at most."""
+    return INSTANCE_BYTES + _text_bytes(instance.fingerprint)
 
 
 def _text_bytes(text: str) -> int:

@@ -449,6 +449,22 @@ def test_a_watch_said_again_replaces_the_one_before(world: World) -> None:
     assert world.core.statistics()["watches"] == 0
 
 
+@pytest.mark.parametrize(("fingerprint", "fit"), [("f" * 100, 1_000), ("f" * 256, 736), ("\U0001f9c3" * 256, 233)])
+def test_an_answer_has_as_many_instances_as_a_message_has_room_for_and_the_rest_is_counted(
+    world: World, fingerprint: str, fit: int
+) -> None:
+    type = ActrType("m" * 32, "N" * 32)
+    for _ in range(1_050):
+        world.node(type, fingerprint=fingerprint)
+    client = world.node(CLIENT)
+    found, watching = client.say(Discover(1, type, all=True), Watch(2, type))
+    for said in (found, watching):
+        assert isinstance(said, Found | Watching)
+        assert len(said.instances) == fit
+        decode_batch(encode_batch(Batch(world.now, [said])))
+    assert world.core.counters["dropped.instances"] == 2 * (1_050 - fit)
+
+
 def test_watches_are_bounded() -> None:
     world = World(BrokerLimits(watches=2))
     client = world.node(CLIENT)

@@ -7,11 +7,14 @@ from typing import Any
 
 from actrzmq.core.deadletters import KEPT, NOTED, REALMS, TOLD_AT_ONCE, DeadLetters, Drops
 from actrzmq.core.execution import Execution
+from actrzmq.core.inspecting import ROWS
 from actrzmq.core.serving import ServingLimits
 from actrzmq.core.session import Session, SessionLimits
 from actrzmq.errors import ActrOverloaded
+from actrzmq.identity import MAX_REALM, ActrId, ActrType, Serial
 from actrzmq.testing.simulation import SimNode, World
-from actrzmq.wire.messages import MAX_INT, CallId, Cancel, DeadLetter, Dropped, Inspect, Inspected
+from actrzmq.wire.codec import decode_batch, encode_batch
+from actrzmq.wire.messages import MAX_INT, Batch, CallId, Cancel, DeadLetter, Dropped, Inspect, Inspected
 from tests.core.test_contracts_on_the_wire import Library
 from tests.core.test_streams_on_the_wire import Pair as StreamPair
 
@@ -133,6 +136,13 @@ def test_many_letters_come_in_several_messages_the_latest_first() -> None:
         broker.receive(office.caller.peer, [Dropped((DeadLetter(f"reason {number}", "call"),))], office.world.now)
     reasons = [letter.reason for letter in office.ask().letters]
     assert reasons == [f"reason {number}" for number in range(249, -1, -1)]
+
+
+def test_as_many_letters_as_are_told_at_once_can_be_decoded_however_long_they_are() -> None:
+    long = "\U0001f9c3" * 256
+    teller = ActrId(Serial(MAX_INT), MAX_REALM, ActrType("m" * 32, "N" * 32))
+    letter = DeadLetter(long, long, long, long, long, str(teller), MAX_INT, MAX_INT)
+    decode_batch(encode_batch(Batch(MAX_INT, [Inspected(MAX_INT, {}, (letter,) * ROWS, True)])))
 
 
 def test_a_flood_of_questions_is_refused_and_the_first_ones_are_answered() -> None:
