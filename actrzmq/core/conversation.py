@@ -29,6 +29,7 @@ from actrzmq.wire.messages import (
     NoSpec,
     NotFound,
     NotYet,
+    NoWatch,
     PeerBack,
     PeerDown,
     Publish,
@@ -128,6 +129,8 @@ class Conversation:
                 self._say(self._discovery.snapshot(envelope, self._turn()), now)
             case Changed():
                 self._say(self._discovery.changed(envelope, self._turn()), now)
+            case NoWatch():
+                self._discovery.refused(envelope, self._turn())
             case Spec() | NoSpec() | Nodes() | Inspected():
                 self._visiting.answered(envelope, self._turn())
             case Wanted():

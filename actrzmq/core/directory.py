@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import accumulate
 
+from actrzmq.core.failures import failure_of
 from actrzmq.core.packing import instance_bytes
 from actrzmq.core.registry import Node, Registry, Topic
+from actrzmq.errors import ActrOverloaded
 from actrzmq.identity import Serial
 from actrzmq.wire.codec import BATCH_BYTES
 from actrzmq.wire.messages import (
@@ -18,6 +20,7 @@ from actrzmq.wire.messages import (
     Instance,
     NotFound,
     NotYet,
+    NoWatch,
     Reason,
     Watch,
     Watching,
@@ -82,7 +85,9 @@ class Directory:
         """Tell `node` who is there now, and every change from now on."""
         self.unwatch(node, watch.query)
         if len(node.watches) >= self._watches:
-            self._counters["dropped.watches"] += 1
+            self._counters["refused.watches"] += 1
+            words = f"the broker tells one node of {self._watches} topics at most; end other watches first"
+            self._say(node.peer, NoWatch(watch.query, failure_of(ActrOverloaded(words))))
             return
         topic = _topic(node, watch)
         node.watches[watch.query] = topic

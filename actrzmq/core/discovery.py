@@ -1,7 +1,7 @@
 """The asker's half of discovery: questions to the broker, and topics watched.
 
-A question that may wait is a watch that ends with the first instance. So there is one way of waiting, and it outlives
-a restart of the broker: watches are said again at every registration.
+Questions that may wait for the same topic share a watch, which ends with the first instance. So there is one way of
+waiting, and it outlives a restart of the broker: questions and watches are said again at every registration.
 
 A broker that is slow is not one that is away. While it is there, it has `ANSWER_WITHIN` beside the time that the asker
 gives; once it has been away for `BACK_WITHIN`, a question ends when the asker's own patience does.
@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from actrzmq.core.deadlines import Deadlines
+from actrzmq.core.failures import error_from
 from actrzmq.core.turn import Turn
 from actrzmq.errors import ActrNotFound, ActrRuntimeError, ActrTransportError
 from actrzmq.identity import ActrId, ActrType, Serial
@@ -25,6 +26,7 @@ from actrzmq.wire.messages import (
     Instance,
     NotFound,
     NotYet,
+    NoWatch,
     Reason,
     ToBroker,
     Unwatch,
@@ -46,6 +48,9 @@ class Change(Struct, frozen=True):
     reason: str = ""
 
 
+_Topic = tuple[ActrType | None, str]
+
+
 class _Ask(Struct):
     ask: Discover
     waiter: Any
@@ -54,11 +59,24 @@ class _Ask(Struct):
     patient_until: int
     """Until when a broker that is away is waited for."""
     deadline: int
-    is_waiting: bool = False
+    wait: _Wait | None = None
+
+
+class _Wait(Struct, eq=False):
+    """A topic that the questions with these numbers wait for, in the order in which they came."""
+
+    watch: Watch
+    asks: dict[int, None] = {}
+
+    @property
+    def topic(self) -> _Topic:
+        return self.watch.type, self.watch.name
 
 
 class Watched(Struct, eq=False):
-    """A topic that somebody watches. `instances` is what is up now; `sink` (the shell's) gets every Change."""
+    """A topic that somebody watches. `instances` is what is up now; `sink` (the shell's) gets every Change, or
+    the error where the broker refuses to tell.
+    """
 
     query: int
     watch: Watch
@@ -75,6 +93,7 @@ class Discovery:
     def __init__(self) -> None:
         self._last = 0
         self._asks: dict[int, _Ask] = {}
+        self._waits: dict[_Topic, _Wait] = {}
         self._watched: dict[int, Watched] = {}
         self._deadlines: Deadlines[int] = Deadlines()
 
@@ -109,7 +128,7 @@ class Discovery:
     def cancel(self, query: int) -> list[ToBroker]:
         """Nobody waits for that answer any more."""
         ask = self._asks.pop(query, None)
-        return [Unwatch(query)] if ask is not None and ask.is_waiting else []
+        return [] if ask is None else self._wait_no_more(ask)
 
     def watch(self, type: ActrType | None, name: str, sink: Any) -> tuple[Watched, ToBroker]:
         """Watch a topic until `unwatch`."""
@@ -132,23 +151,22 @@ class Discovery:
         if isinstance(answer, Found):
             del self._asks[answer.query]
             turn.resolve.append((ask.waiter, answer.instances))
-            return []
+            return self._wait_no_more(ask)
         if isinstance(answer, NotYet) and not ask.wait_until:
             # Nobody is there since the broker restarted, which is not the caller's business: one lease tells.
             ask.wait_until = ask.deadline = now + lease
         if ask.wait_until > now:
-            ask.is_waiting = True
             self._deadlines.add(answer.query, ask.wait_until)
-            return [Watch(answer.query, ask.ask.type, ask.ask.name)]
+            return self._wait(ask)
         del self._asks[answer.query]
         turn.resolve.append((ask.waiter, _nobody(ask.ask, answer.hidden if isinstance(answer, NotFound) else 0)))
-        return []
+        return self._wait_no_more(ask)
 
     def snapshot(self, snapshot: Watching, turn: Turn) -> list[ToBroker]:
         """All that is up at this moment."""
-        ask = self._asks.get(snapshot.query)
-        if ask is not None:
-            return self._found(ask, snapshot.instances, turn) if snapshot.instances else []
+        wait = self._waited_for(snapshot.query)
+        if wait is not None:
+            return self._found(wait, snapshot.instances, turn) if snapshot.instances else []
         watched = self._watched.get(snapshot.query)
         if watched is None:
             return [Unwatch(snapshot.query)]
@@ -164,9 +182,9 @@ class Discovery:
 
     def changed(self, change: Changed, turn: Turn) -> list[ToBroker]:
         """One instance is up or down."""
-        ask = self._asks.get(change.query)
-        if ask is not None:
-            return self._found(ask, (change.instance,), turn) if change.reason is None else []
+        wait = self._waited_for(change.query)
+        if wait is not None:
+            return self._found(wait, (change.instance,), turn) if change.reason is None else []
         watched = self._watched.get(change.query)
         if watched is None or watched.is_stale:
             return []
@@ -184,10 +202,23 @@ class Discovery:
             _tell(turn, watched, Change(change.instance.id, False, change.reason.name))
         return []
 
+    def refused(self, refused: NoWatch, turn: Turn) -> None:
+        """The broker does not tell of a topic: who waits for it hears why. A watch is tried anew at a registration."""
+        error = error_from(refused.failure)
+        wait = self._waited_for(refused.query)
+        if wait is not None:
+            self._end(wait, error, turn)
+        watched = self._watched.get(refused.query)
+        if watched is not None:
+            watched.is_stale = True
+            if watched.sink is not None:
+                turn.resolve.append((watched.sink, error))
+
     def again(self) -> Iterator[ToBroker]:
         """After a registration: everything that is open, once more."""
+        self._waits.clear()
         for ask in self._asks.values():
-            ask.is_waiting = False
+            ask.wait = None
             yield ask.ask
         for watched in self._watched.values():
             watched.is_stale = True
@@ -195,6 +226,7 @@ class Discovery:
 
     def fail_all(self, error: ActrRuntimeError, turn: Turn) -> None:
         """The node stops: every question ends with `error`."""
+        self._waits.clear()
         asks, self._asks = self._asks, {}
         turn.resolve.extend((ask.waiter, error) for ask in asks.values())
 
@@ -207,24 +239,51 @@ class Discovery:
             ask = self._asks.get(query)
             if ask is None:
                 continue
-            again_at = ask.wait_until if ask.is_waiting else _look_again_at(ask, away, now)
+            again_at = ask.wait_until if ask.wait is not None else _look_again_at(ask, away, now)
             if now < again_at:
                 self._deadlines.add(query, again_at)
                 continue
             del self._asks[query]
-            error = _nobody(ask.ask, 0) if ask.is_waiting else _no_answer(away)
+            error = _nobody(ask.ask, 0) if ask.wait is not None else _no_answer(away)
             turn.resolve.append((ask.waiter, error))
-            said += [Unwatch(query)] if ask.is_waiting else []
+            said += self._wait_no_more(ask)
         return said
 
     def next_deadline(self) -> int | None:
         """When `tick` has something to look at."""
         return self._deadlines.next_deadline()
 
-    def _found(self, ask: _Ask, instances: tuple[Instance, ...], turn: Turn) -> list[ToBroker]:
-        del self._asks[ask.ask.query]
-        turn.resolve.append((ask.waiter, instances))
-        return [Unwatch(ask.ask.query)]
+    def _wait(self, ask: _Ask) -> list[ToBroker]:
+        """Wait with those that wait for the same, or begin to."""
+        topic = ask.ask.type, ask.ask.name
+        is_new = topic not in self._waits
+        if is_new:
+            self._waits[topic] = _Wait(Watch(ask.ask.query, *topic))
+        ask.wait = self._waits[topic]
+        ask.wait.asks[ask.ask.query] = None
+        return [ask.wait.watch] if is_new else []
+
+    def _wait_no_more(self, ask: _Ask) -> list[ToBroker]:
+        """This question is over; the last one that waited for its topic ends the watch."""
+        wait = ask.wait
+        if wait is None:
+            return []
+        del wait.asks[ask.ask.query]
+        if wait.asks:
+            return []
+        del self._waits[wait.topic]
+        return [Unwatch(wait.watch.query)]
+
+    def _waited_for(self, query: int) -> _Wait | None:
+        return next((wait for wait in self._waits.values() if wait.watch.query == query), None)
+
+    def _found(self, wait: _Wait, instances: tuple[Instance, ...], turn: Turn) -> list[ToBroker]:
+        self._end(wait, instances, turn)
+        return [Unwatch(wait.watch.query)]
+
+    def _end(self, wait: _Wait, outcome: tuple[Instance, ...] | ActrRuntimeError, turn: Turn) -> None:
+        del self._waits[wait.topic]
+        turn.resolve.extend((self._asks.pop(query).waiter, outcome) for query in wait.asks)
 
     def _next(self) -> int:
         self._last += 1

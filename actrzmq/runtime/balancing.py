@@ -119,7 +119,7 @@ class Balancer:
         self._topics[actor_type] = watched  # at the end: most recently used
         return watched
 
-    def _looker(self, actor_type: ActrType) -> Callable[[Change], None] | None:
+    def _looker(self, actor_type: ActrType) -> Callable[[Change | ActrRuntimeError], None] | None:
         """What is told when instances come and go, where their contracts matter: new ones are judged beforehand."""
         agreement = self._agreements.of(actor_type)
         if agreement is None:
@@ -133,9 +133,11 @@ class Balancer:
             if watched is not None:
                 self._agreements.look_at(agreement, watched.instances.values())
 
-        def changed(change: Change) -> None:
+        def changed(change: Change | ActrRuntimeError) -> None:
             nonlocal is_due
-            if change.is_up and not is_due:  # a snapshot tells of each instance, and is looked at once
+            if (
+                isinstance(change, Change) and change.is_up and not is_due
+            ):  # a snapshot tells of each instance, and is looked at once
                 is_due = True
                 asyncio.get_running_loop().call_soon(look)
 

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from actrzmq.core.discovery import Change, Watched
-from actrzmq.errors import ActrConfigError
+from actrzmq.errors import ActrConfigError, ActrRuntimeError
 from actrzmq.identity import ActrId, ActrType
 from actrzmq.runtime.inbox import waited_for_already
 from actrzmq.runtime.lookup import Lookup
@@ -32,6 +32,7 @@ class Watch:
         self._wakeup: asyncio.Future[None] | None = None
         self._watched: Watched | None = None
         self._is_over = False
+        self._refusal: ActrRuntimeError | None = None
 
     @property
     def instances(self) -> list[ActrId]:
@@ -57,13 +58,16 @@ class Watch:
     async def __anext__(self) -> Change:
         """The next change; waits for as long as there is none. It ends with the node, and with the `with`.
 
-        One task at a time: where another one waits already, `ActrStreamError`. Cancelling loses nothing.
+        One task at a time: where another one waits already, `ActrStreamError`. `ActrOverloaded` if this node
+        watches more than its broker tells of. Cancelling loses nothing.
         """
         if self._watched is None:
             raise ActrConfigError("a watch is to be entered first: `async with ctx.watch(type) as watch`")
         if self._wakeup is not None:
             raise waited_for_already(f"watch of {self._type}", "change")
         while not self._changes:
+            if self._refusal is not None:
+                raise self._refusal
             if self._is_over:
                 raise StopAsyncIteration
             self._wakeup = asyncio.get_running_loop().create_future()
@@ -73,7 +77,11 @@ class Watch:
                 self._wakeup = None
         return self._changes.popleft()
 
-    def _add(self, change: Change) -> None:
+    def _add(self, change: Change | ActrRuntimeError) -> None:
+        if isinstance(change, ActrRuntimeError):
+            self._refusal = change
+            self._wake()
+            return
         if len(self._changes) >= QUEUE:
             for _ in range(QUEUE // 2):
                 self._changes.popleft()

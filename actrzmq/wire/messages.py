@@ -7,7 +7,8 @@ The conversation, as a grammar (`|` or, `?` maybe, `*` any number; N is the node
     publish   = Wanted Publish                            only where the broker has not got the contents
     look      = Describe (Spec | NoSpec) | ListNodes (Nodes* | NoSpec) | Inspect (Inspected* | NoSpec)
                                                           the last of Nodes or Inspected has `more` False
-    watch     = Watch Watching Changed* Unwatch?          a gap in `version`: Watch again
+    watch     = Watch (Watching Changed* Unwatch? | NoWatch)
+                                                          a gap in `version`: Watch again
     leaving   = Drain Farewell(to each peer) Deregister Deregistered | PeerDown to all who know the node
     stranger  = anything Unknown Register                 after a broker restart, or from a peer never seen
 
@@ -478,6 +479,13 @@ class Dropped(Message, frozen=True, tag=32):
     letters: tuple[DeadLetter, ...]
 
 
+class NoWatch(Message, frozen=True, tag=33):
+    """B→N: I do not tell you of this one, and why; what the query watched before is over, too."""
+
+    query: Count
+    failure: Failure
+
+
 class Call(Message, frozen=True, tag=40):
     """Run `route` and reply. `timeout` is what remains when the batch is sent.
 
@@ -719,6 +727,7 @@ FromBroker = (
     | NoSpec
     | Nodes
     | Inspected
+    | NoWatch
 )
 WithBody = Call | Reply | Tell | Publish | Spec
 """What may have a body so large that it travels as a frame of its own."""

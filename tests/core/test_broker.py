@@ -32,6 +32,7 @@ from actrzmq.wire.messages import (
     ListNodes,
     NotFound,
     NotYet,
+    NoWatch,
     PeerBack,
     PeerDown,
     Reason,
@@ -468,7 +469,13 @@ def test_an_answer_has_as_many_instances_as_a_message_has_room_for_and_the_rest_
 def test_watches_are_bounded() -> None:
     world = World(BrokerLimits(watches=2))
     client = world.node(CLIENT)
-    assert [len(client.say(Watch(query, ECHO))) for query in range(3)] == [1, 1, 0]
+    told, also_told, refused = client.say(*(Watch(query, ECHO) for query in range(3)))
+    assert isinstance(told, Watching)
+    assert isinstance(also_told, Watching)
+    assert isinstance(refused, NoWatch)
+    assert (refused.query, refused.failure.name) == (2, "ActrOverloaded")
+    world.node()
+    assert [change.query for change in client.heard() if isinstance(change, Changed)] == [0, 1]
 
 
 # numbers at their limit

@@ -7,10 +7,23 @@ from typing import Any
 import pytest
 
 from actrzmq.core.discovery import ANSWER_WITHIN, BACK_WITHIN, Change, Discovery, Watched
+from actrzmq.core.failures import failure_of
 from actrzmq.core.turn import Turn
-from actrzmq.errors import ActrNotFound, ActrTransportError
+from actrzmq.errors import ActrNotFound, ActrOverloaded, ActrTransportError
 from actrzmq.identity import ActrId, ActrType, Serial
-from actrzmq.wire.messages import Changed, Discover, Found, Instance, NotFound, NotYet, Reason, Unwatch, Watch, Watching
+from actrzmq.wire.messages import (
+    Changed,
+    Discover,
+    Found,
+    Instance,
+    NotFound,
+    NotYet,
+    NoWatch,
+    Reason,
+    Unwatch,
+    Watch,
+    Watching,
+)
 
 ECHO = ActrType("acme", "Echo")
 LEASE = 10_000
@@ -92,6 +105,59 @@ def test_who_waits_and_finds_somebody_in_the_snapshot_is_done() -> None:
     asker.hear(NotFound(query))
     assert asker.discovery.snapshot(Watching(query, 0, (instance(4),)), asker.turn) == [Unwatch(query)]
     assert asker.outcomes == [(instance(4),)]
+
+
+def test_all_who_wait_for_the_same_share_a_watch_and_what_it_finds() -> None:
+    asker = Asker()
+    queries = [asker.ask(timeout=5_000) for _ in range(3)]
+    assert [asker.hear(NotFound(query)) for query in queries] == [[Watch(queries[0], ECHO, "")], [], []]
+    assert asker.discovery.cancel(queries[0]) == []
+    said = asker.discovery.changed(Changed(queries[0], 1, instance(3)), asker.turn)
+    assert said == [Unwatch(queries[0])]
+    assert asker.outcomes == [(instance(3),)] * 2
+    another = asker.ask(timeout=5_000)
+    assert asker.hear(NotFound(another)) == [Watch(another, ECHO, "")]
+
+
+def test_the_last_one_whose_time_is_up_ends_the_watch_that_it_shared() -> None:
+    asker = Asker()
+    short, long = asker.ask(timeout=500), asker.ask(timeout=900)
+    asker.hear(NotFound(short))
+    asker.hear(NotFound(long))
+    assert asker.discovery.tick(asker.turn, 0, 520) == []
+    assert asker.discovery.tick(asker.turn, 0, 920) == [Unwatch(short)]
+    assert len(asker.outcomes) == 2
+
+
+def test_who_hears_late_that_somebody_was_there_waits_no_more() -> None:
+    asker = Asker()
+    query = asker.ask(timeout=500)
+    asker.hear(NotFound(query))
+    assert asker.hear(Found(query, (instance(1),))) == [Unwatch(query)]
+    assert asker.discovery.snapshot(Watching(query, 0, (instance(1),)), asker.turn) == [Unwatch(query)]
+    assert asker.outcomes == [(instance(1),)]
+
+
+def test_those_who_wait_ask_once_more_after_a_registration() -> None:
+    asker = Asker()
+    queries = [asker.ask(timeout=5_000) for _ in range(2)]
+    for query in queries:
+        asker.hear(NotFound(query))
+    assert list(asker.discovery.again()) == [Discover(query, ECHO, "", False) for query in queries]
+    assert [asker.hear(NotFound(query)) for query in queries] == [[Watch(queries[0], ECHO, "")], []]
+
+
+def test_a_watch_that_is_refused_is_told_to_all_who_wait_and_to_who_watches() -> None:
+    asker = Asker()
+    queries = [asker.ask(timeout=5_000) for _ in range(2)]
+    for query in queries:
+        asker.hear(NotFound(query))
+    watched = asker.watch()
+    for query in (queries[0], watched.query):
+        asker.discovery.refused(NoWatch(query, failure_of(ActrOverloaded("too many"))), asker.turn)
+    assert [type(outcome) for outcome in asker.outcomes] == [ActrOverloaded] * 3
+    assert watched.is_stale
+    assert list(asker.discovery.again()) == [watched.watch]
 
 
 def test_who_waits_in_vain_is_told_when_the_time_is_up() -> None:

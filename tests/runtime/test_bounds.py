@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from pathlib import Path
 
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from actrzmq import ActrOverloaded, ActrStreamError, ActrTransportError, ActrType, Context, DataStream, Dest, Status
+from actrzmq.core.limits import BrokerLimits
 from actrzmq.wire.codec import encode_serial
 from tests.net.peers import Broker, Peer
 from tests.runtime.harness import SERVER, Script, World, ask, to, until
@@ -130,6 +132,27 @@ async def test_calls_that_are_refused_at_once_leave_nothing_behind(world: World)
         with pytest.raises(ActrTransportError):
             await ask(client, to(server))
     assert len(client._engine._promises) == before
+
+
+async def test_who_waits_for_the_same_type_is_told_of_it_however_many_they_are(world: World) -> None:
+    client = await world.start("Client")
+    waits = [asyncio.create_task(client.discover(ActrType("acme", "Late"), 20_000)) for _ in range(1_200)]
+    await until(lambda: len(client._engine.session.discovery._waits), "they wait")
+    late = await world.start("Late", Script())
+    assert set(await asyncio.gather(*waits)) == {late.actor_id()}
+
+
+async def test_who_watches_more_than_the_broker_tells_of_hears_so(tmp_path: Path) -> None:
+    with Broker(BrokerLimits(watches=1)) as broker:
+        world = World(broker.endpoint, tmp_path)
+        context = (await world.start()).context()
+        async with context.watch(ActrType("acme", "Node")) as one, context.watch(ActrType("acme", "Node")) as other:
+            assert (await anext(one)).is_up
+            with pytest.raises(ActrOverloaded, match="tells one node of 1 topics at most"):
+                await anext(other)
+            with pytest.raises(ActrOverloaded):
+                await context.discover(ActrType("acme", "Nobody"), 5_000)
+        await world.close()
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ GOLDEN = {
     30: "Inspect query",
     31: "Inspected query counts letters more",
     32: "Dropped letters",
+    33: "NoWatch query failure",
     40: "Call id route body timeout chain signal metadata",
     41: "Reply id body failure metadata",
     42: "Tell route body timeout signal metadata",
