@@ -183,6 +183,14 @@ def test_a_repeated_register_is_answered_alike_and_an_old_attempt_not_at_all(wor
     assert node.say(first) == []
 
 
+def test_the_same_attempt_on_another_connection_takes_nothing_over(world: World) -> None:
+    node = world.node()
+    assert world.say(b"other", Register(node.attempt, PROTOCOL, node.key, 0, ECHO, "echo")) == []
+    assert world.core.counters["dropped.old_attempt"] == 1
+    assert node.record.peer == node.peer
+    assert node.renew()
+
+
 def test_one_connection_has_one_identity_at_a_time(world: World) -> None:
     node, friend = world.node(), world.node(CLIENT)
     friend.route(node)
@@ -326,6 +334,27 @@ def test_a_lagging_node_takes_no_new_work_and_is_down_past_the_stall_limit(world
     assert PeerDown(node.serial, Reason.LAGGING) in client.heard()
 
 
+def test_a_lagging_node_whose_lease_ends_is_down_for_its_lag(world: World) -> None:
+    node, friend = world.node(), world.node(CLIENT)
+    friend.route(node)
+    world.say(b"watchdog", Lagging(node.token, 2_500))
+    heard = []
+    for _ in range(11):
+        world.wait(1_000)
+        heard += friend.renew()
+    assert PeerDown(node.serial, Reason.LAGGING) in heard
+    assert Bury(node.serial, Reason.LAGGING) in world.core.store_effects
+
+
+def test_a_lagging_node_that_registers_anew_takes_new_work(world: World) -> None:
+    node, client = world.node(), world.node(CLIENT)
+    world.say(b"watchdog", Lagging(node.token, 2_500))
+    client.say(Watch(1, ECHO))
+    node.register()
+    assert isinstance(client.say(Discover(2, ECHO))[0], Changed)
+    assert isinstance(client.say(Discover(3, ECHO))[0], Found)
+
+
 def test_a_report_with_a_token_of_nobody_is_dropped(world: World) -> None:
     assert world.say(b"watchdog", Lagging(bytes(16), 60_000)) == []
     assert world.core.counters["dropped.stranger"] == 1
@@ -398,6 +427,16 @@ def test_relayed_frames_have_a_budget_of_their_own() -> None:
     assert world.core.relay(bytes(16), node.address, 1) is None
 
 
+def test_a_receiver_that_is_down_is_told_of_no_frames_any_more() -> None:
+    world = World(BrokerLimits(backlog=100, relayed=0))
+    node, client = world.node(), world.node(CLIENT)
+    client.route(node, 0)
+    assert world.core.relay(client.token, node.address, 936) is None
+    assert world.core.over_budget == {node.serial: node.record}
+    node.say(Deregister(node.session))
+    assert world.core.over_budget == {}
+
+
 # finding and watching
 
 
@@ -437,6 +476,17 @@ def test_a_watch_tells_of_every_change_in_order(world: World) -> None:
         (other.serial, None),
         (node.serial, Reason.DEREGISTERED),
     ]
+
+
+def test_a_watch_does_not_tell_of_nodes_whose_rules_hide_them(world: World) -> None:
+    client, friend = world.node(CLIENT), world.node(ActrType("acme", "Friend"))
+    for watcher in (client, friend):
+        watcher.say(Watch(1, ECHO))
+    hidden = world.node(rules=(Rule(True, (friend.type,)),))
+    hidden.say(Drain(hidden.session))
+    hidden.say(Deregister(hidden.session))
+    assert client.heard() == []
+    assert len(friend.heard()) == 3
 
 
 def test_a_watch_said_again_replaces_the_one_before(world: World) -> None:

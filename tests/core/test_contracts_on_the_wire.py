@@ -388,6 +388,32 @@ def test_a_flood_of_questions_is_refused_and_the_first_ones_are_answered() -> No
     assert library.count("questions") == 0
 
 
+@pytest.mark.parametrize("when", ["asked", "read"])
+def test_a_contract_is_refused_to_whom_too_much_waits_for(when: str) -> None:
+    library = Library(BrokerLimits(contracts=1 << 20, backlog=100_000))
+    library.server(body=A.encode().ljust(60_000))
+    library.world.run(200)
+    library.broker.shelf.DELAY = 100
+    (tool,) = (node for node in library.broker.core.nodes() if node.id == library.tool.id)
+    answers: list[Any] = []
+    tool.sent_bytes += 50_000 if when == "read" else 110_000
+    library.tool.do(lambda session, now: session.ask(Describe(0, ECHO), 5_000, answers.append, now))
+    library.world.run_until(lambda: answers)
+    assert isinstance(answers[0], ActrOverloaded)
+    assert ("too much waits" in answers[0].message) == (when == "read")
+    assert library.count("refused.describe") == 1
+
+
+def test_a_publisher_that_registers_anew_may_have_other_contents_and_is_asked_at_once() -> None:
+    library = Library()
+    liars = [library.server(name, body=b"something else") for name in ("first", "second")]
+    library.world.run(1_000)
+    assert library.count("contracts.wrong") == 2
+    liars[0].reset()
+    library.world.run(2_000)
+    assert library.count("contracts.wrong") == 3
+
+
 def test_an_asker_that_is_gone_leaves_no_question_behind() -> None:
     library = Library()
     library.server()
