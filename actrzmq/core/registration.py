@@ -108,6 +108,8 @@ class Registration:
         self._attempt = 0
         self._registered_at = 0
         self._renew_at = 0
+        self._told = self._told_reported = self._told_taken = 0
+        self._told_by: dict[int, int] = {}  # what had been told when each Renew without an answer was said
         self._heard_at = now
         self._is_connected = False
         self._away_since: int | None = now
@@ -160,6 +162,8 @@ class Registration:
         self.lease, self.renew_every, self.body_limit = answer.lease, max(50, answer.renew), answer.body_limit
         self.relay = answer.relay
         self.received = self._reported = 0
+        self._told = self._told_reported = self._told_taken = 0
+        self._told_by.clear()
         self._renew_at = now + self.renew_every if self.clock.is_good else now
         self.life = Life.ONLINE
         self._away_since = None
@@ -171,6 +175,8 @@ class Registration:
         """The round trip of a Renew is complete."""
         if answer.session == self.session and answer.epoch == self.epoch and answer.sent <= now:
             self.clock.learn(answer.sent, now, answer.broker_time)
+            self._told_taken = max(self._told_taken, self._told_by.get(answer.sent, 0))
+            self._told_by = {sent: told for sent, told in self._told_by.items() if sent > answer.sent}
 
     def heard(self, size: int, now: int) -> None:
         """Something of `size` bytes came from the broker."""
@@ -178,6 +184,17 @@ class Registration:
         self.received += size
         if self.received - self._reported >= REPORT_BYTES:  # the broker is to know before the next renewal
             self._renew_at = min(self._renew_at, now)
+
+    def told(self, size: int, now: int) -> None:
+        """Tells of `size` bytes are to go by the broker. It answers a Renew only after it has taken all before that."""
+        self._told += size
+        if self._told - self._told_reported >= REPORT_BYTES:
+            self._renew_at = min(self._renew_at, now)
+
+    @property
+    def told_and_not_taken(self) -> int:
+        """Bytes of tells of which it is not known that the broker has taken them out of our sockets."""
+        return self._told - self._told_taken
 
     def refused(self, *, is_fatal: bool, retry_at: int) -> None:
         """The broker did not take us."""
@@ -240,6 +257,9 @@ class Registration:
         if self.life in (Life.ONLINE, Life.LEAVING) and now >= self._renew_at:
             self._renew_at = now + self.renew_every
             self._reported = self.received
+            if self._told != self._told_reported:
+                self._told_reported = self._told
+                self._told_by.setdefault(now, self._told)
             return [
                 Renew(self.session, now, self.load(), self.lag, self.received, self.relayed, streams=self.streams())
             ]

@@ -97,7 +97,7 @@ class Session:
         self._saying = saying = Saying(self.registration, self.peers)
         self._say, self._post = saying.say, saying.post
         self._calling = Calling(self.limits.unanswered, saying.post, self._turn, self.registration.silence)
-        self._telling = Telling(self.limits.unanswered, saying.post, self._turn, self.counters)
+        self._telling = Telling(self.limits.unanswered, self.registration, saying.post, self._turn, self.counters)
         self.serving = Serving(self.limits.serving, is_exported, self.drops)
         self._answering = Answering(self.serving, saying.post, self._turn, self.counters, self.drops)
         self.streams = Streams(
@@ -229,10 +229,8 @@ class Session:
         peer = self._reachable(to, route)
         if peer is not self.peers.me and not self.is_online:
             raise ActrTransportError(f"{route}: not connected to the broker, and a tell does not wait for it")
-        silence = 0 if peer is self.peers.me else self.registration.silence(now)
-        if silence:
-            raise ActrTransportError(f"{route}: the broker has been silent for {silence} ms, and a tell does not wait")
-        self._telling.tell(peer, Tell(route, body, timeout, is_signal, metadata), now)
+        tell = Tell(route, body, timeout, is_signal, metadata)
+        self._telling.tell(peer, tell, now, is_local=peer is self.peers.me)
 
     def finish(self, execution: Execution, outcome: bytes | ActrRuntimeError, now: int) -> None:
         """The handler of `execution` has returned a body, or failed."""

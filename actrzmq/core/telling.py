@@ -12,13 +12,16 @@ from collections.abc import Callable
 
 from actrzmq.core.packing import metadata_bytes
 from actrzmq.core.peer import Peer
+from actrzmq.core.registration import Registration
 from actrzmq.core.turn import News, Turn
-from actrzmq.errors import ActrOverloaded
+from actrzmq.errors import ActrOverloaded, ActrTransportError
 from actrzmq.wire.codec import OPEN_AT_ONCE
 from actrzmq.wire.messages import Batch, Between, Reason, Tell
 
 CONGESTED_FOR = 100
 """Milliseconds in which nothing is told to a node for which tells have come back."""
+ON_THE_WAY = 16 * 1024 * 1024
+"""Bytes of tells, to all nodes, that the broker may not have taken yet: sockets hold whatever they are given."""
 SAY_EVERY = 10_000
 """The loss of tells is said at most once in so many milliseconds."""
 
@@ -29,19 +32,21 @@ class Telling:
     def __init__(
         self,
         unanswered: int,
+        registration: Registration,
         post: Callable[[Peer, Between, int, int], None],
         turn: Callable[[], Turn],
         counters: Counter[str],
     ) -> None:
         self._unanswered = unanswered
+        self._registration = registration
         self._post = post
         self._turn = turn
         self._counters = counters
         self._lost = 0
         self._said_at: int | None = None
 
-    def tell(self, peer: Peer, tell: Tell, now: int) -> None:
-        """Queue `tell`. Raises `ActrOverloaded` where too much waits for `peer`; it was not sent then."""
+    def tell(self, peer: Peer, tell: Tell, now: int, *, is_local: bool) -> None:
+        """Queue `tell`. Raises `ActrOverloaded` where too much waits; it was not sent then."""
         size = len(tell.body) + len(tell.route) + metadata_bytes(tell.metadata)
         outbox = peer.outbox
         waiting = peer.calls.bytes + outbox.tell_bytes
@@ -49,6 +54,8 @@ class Telling:
             raise self._overloaded(f"{tell.route}: {outbox.tells} tells and {waiting} bytes wait for {peer.name}")
         if now < peer.congested_until:
             raise self._overloaded(f"{tell.route}: {peer.name} did not take what it was told just now")
+        if not is_local:
+            self._goes_by_the_broker(tell.route, size, now)
         self._post(peer, tell, size, now)
 
     def returned(self, peer: Peer, reason: Reason, batch: Batch, now: int) -> None:
@@ -69,6 +76,15 @@ class Telling:
         self._lost += count
         if count:
             self._counters[f"tells.lost.{why}"] += count
+
+    def _goes_by_the_broker(self, route: str, size: int, now: int) -> None:
+        registration = self._registration
+        silence, waiting = registration.silence(now), registration.told_and_not_taken
+        if silence:
+            raise ActrTransportError(f"{route}: the broker has been silent for {silence} ms, and a tell does not wait")
+        if waiting and waiting + size > ON_THE_WAY:
+            raise self._overloaded(f"{route}: the broker has not taken {waiting} bytes of tells yet")
+        registration.told(size, now)
 
     @staticmethod
     def _overloaded(what: str) -> ActrOverloaded:

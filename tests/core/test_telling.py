@@ -128,3 +128,24 @@ def test_nothing_is_told_by_way_of_a_broker_that_is_silent(monkeypatch: pytest.M
     monkeypatch.setattr(office.teller.session.registration, "silence", lambda now: 2_000)
     with pytest.raises(ActrTransportError, match="silent for 2000 ms"):
         office.tell()
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_tells_that_the_broker_has_not_taken_are_refused_at_a_limit(
+    monkeypatch: pytest.MonkeyPatch, is_stopped: bool
+) -> None:
+    """They have left the queue, and sockets hold whatever they are given."""
+    monkeypatch.setattr("actrzmq.core.telling.ON_THE_WAY", 8_000)
+    monkeypatch.setattr("actrzmq.core.registration.REPORT_BYTES", 2_000)
+    office = Office()
+    if is_stopped:
+        office.world.broker.stop()
+    told = 0
+    for _ in range(20):
+        told += office.tell_until_full(1_000, most=1)
+        office.turn()
+    assert told == (7 if is_stopped else 20)
+    office.world.broker.resume()
+    office.world.run(1_000)
+    assert len(office.heard) == told
+    office.tell()
