@@ -30,6 +30,7 @@ from actrzmq.core.inspecting import Inspecting
 from actrzmq.core.library import Library
 from actrzmq.core.limits import BrokerLimits
 from actrzmq.core.meeting import Meeting
+from actrzmq.core.questions import Questions
 from actrzmq.core.registry import Node, Registry
 from actrzmq.core.roster import Bury, Remember, Roster
 from actrzmq.core.vigil import Vigil
@@ -92,6 +93,7 @@ class BrokerCore:
             limits.contracts, roster.nodes, roster.say, self.counters, stamp, limits.backlog, limits.body
         )
         self.inspecting = Inspecting(self.statistics, roster.say, self.counters, limits.backlog)
+        self._questions = Questions(self._directory, roster.nodes, self._drop, limits.backlog)
         self._meeting = Meeting(roster)
         departure = Departure(roster, self._directory, self.library, self.over_budget)
         self._departure = departure
@@ -200,12 +202,8 @@ class BrokerCore:
         match envelope:
             case Renew():
                 self._vigil.renew(node, envelope, now)
-            case Discover():
-                self._directory.discover(node, envelope)
-            case Watch():
-                self._directory.watch(node, envelope)
-            case Unwatch():
-                self._directory.unwatch(node, envelope.query)
+            case Discover() | Watch() | Unwatch():
+                self._questions.ask(node, envelope, now)
             case Publish() | Describe() | ListNodes():
                 self.library.serve(node, envelope, now)
             case Inspect() | Dropped():
@@ -253,10 +251,19 @@ class BrokerCore:
         self.inspecting.now = now
         self._vigil.tick(now)
         self.library.tick(now)
+        self.answer(now)
+
+    def answer(self, now: int) -> None:
+        """Answer some of the questions that wait, once a turn: see `questions`."""
+        if self._questions.is_due:
+            self._questions.tick(now)
 
     def next_deadline(self) -> int | None:
         """When `tick` has something to do; None while nobody is registered or expected."""
-        return min([*self.library.deadlines(), *self._vigil.deadlines()], default=None)
+        deadlines = [*self.library.deadlines(), *self._vigil.deadlines()]
+        if self._questions.is_due:
+            deadlines.append(self.inspecting.now)  # at once
+        return min(deadlines, default=None)
 
     # what to say
 
@@ -289,6 +296,7 @@ class BrokerCore:
             "expected": len(self._roster.expected),
             "unreachable": len(self._roster.unreachable),
             "watches": len(self._directory),
+            "questions.waiting": len(self._questions),
             "dead_letters": len(self.inspecting),
             **self.library.statistics(),
             **self.counters,

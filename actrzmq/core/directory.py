@@ -65,8 +65,8 @@ class Directory:
             self.unwatch(node, query)
         self._registry.remove(node)
 
-    def discover(self, node: Node, ask: Discover) -> None:
-        """Tell `node` who is there now, and takes new work."""
+    def discover(self, node: Node, ask: Discover) -> int:
+        """Tell `node` who is there now, and takes new work; returns what that cost, in nodes looked at and one."""
         topic = _topic(node, ask)
         visible = list(self._registry.visible_to(node.id, topic))
         ready = [candidate for candidate in visible if candidate.refusal is None]
@@ -80,20 +80,22 @@ class Directory:
             self._say(node.peer, NotYet(ask.query))
         else:
             self._say(node.peer, NotFound(ask.query, len(visible)))
+        return 1 + self._registry.count(topic)
 
-    def watch(self, node: Node, watch: Watch) -> None:
-        """Tell `node` who is there now, and every change from now on."""
+    def watch(self, node: Node, watch: Watch) -> int:
+        """Tell `node` who is there now, and every change from now on; returns what that cost, as `discover`."""
         self.unwatch(node, watch.query)
         if len(node.watches) >= self._watches:
             self._counters["refused.watches"] += 1
             words = f"the broker tells one node of {self._watches} topics at most; end other watches first"
             self._say(node.peer, NoWatch(watch.query, failure_of(ActrOverloaded(words))))
-            return
+            return 1
         topic = _topic(node, watch)
         node.watches[watch.query] = topic
         self._watchers.setdefault(topic, {})[node.id.serial, watch.query] = 0
         ready = [other for other in self._registry.visible_to(node.id, topic) if other.refusal is None]
         self._say(node.peer, Watching(watch.query, 0, self._told(ready), self._is_expected(topic)))
+        return 1 + self._registry.count(topic)
 
     def unwatch(self, node: Node, query: int) -> None:
         """Tell it no more."""

@@ -50,6 +50,8 @@ class Node:
         self.registered_at = 0
         self.started_at = 0
         """When its process began, in the broker's time."""
+        self.asked = (0, 0)
+        """When it was last told who is there, and what that cost in that millisecond."""
         self.listed = (0, 0)
         """When it last asked for all nodes, and how often in that millisecond."""
         self.sent_bytes = 0
@@ -107,6 +109,10 @@ class Registry:
     def visible_to(self, caller: ActrId, topic: Topic) -> Iterator[Node]:
         """The nodes under `topic` that `caller` may talk to, whether they take new work or not."""
         return (node for node in self._by_topic.get(topic, ()) if node.allows(caller))
+
+    def count(self, topic: Topic) -> int:
+        """How many nodes there are under `topic`, for whomever."""
+        return len(self._by_topic.get(topic, ()))
 
     def pick(self, candidates: list[Node]) -> Node:
         """One of `candidates` (not empty): the less loaded of two drawn at random, in turn where they are equal.

@@ -184,6 +184,8 @@ class BrokerLoop:
         deadline = self._deadline
         if deadline is not None and deadline <= now and (not has_more or deadline + LATE <= now):
             self._core.tick(now)
+        else:
+            self._core.answer(now)
         if self._shelf is not None:
             self._tend(self._shelf, now)
         if self._doors.are_shut:

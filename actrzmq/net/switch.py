@@ -30,6 +30,8 @@ from actrzmq.wire.messages import Batch, FromBroker, Reason, Registered, Returne
 
 DRAIN = 500
 """Messages taken at once, before the time is looked at and other sockets get their turn."""
+HEARD = 1_000
+"""Envelopes to the broker itself that are heard in a turn, about: they cost more than those that are for others."""
 _NOW = zmq.NOBLOCK
 _MORE = zmq.NOBLOCK | zmq.SNDMORE
 
@@ -41,11 +43,13 @@ class Switch:
         self._core = core
         self._router = router
         self._body_limit = core.limits.body
+        self._heard = 0
         self.counters: Counter[str] = Counter()
 
     def drain(self, now: int) -> bool:
         """Take what has come in; True if there may be more."""
         router, take = self._router, self._take
+        self._heard = 0
         try:
             take(receive_frame(router, _NOW), now)
             # Asking costs half of an exception: the common case is one message, or very many.
@@ -55,6 +59,8 @@ class Switch:
                 take(receive_frame(router, _NOW), now)
         except zmq.Again:
             return False
+        except _HeardEnough:  # an exception, for what costs the hot path nothing
+            pass
         return True
 
     def flush(self, now: int) -> None:
@@ -116,6 +122,9 @@ class Switch:
             self._count("dropped.undecodable", peer)
             return
         self._core.receive(peer, batch.envelopes, now)
+        self._heard += len(batch.envelopes)
+        if self._heard > HEARD:
+            raise _HeardEnough
 
     def _forward(
         self, peer: bytes, to: bytes, header: zmq.Frame, bodies: Sequence[zmq.Frame], size: int, now: int
@@ -204,6 +213,10 @@ class Switch:
             send_frame(self._router, parts[-1], _NOW)
             has_registered = any(type(message) is Registered for message in messages)
             self._core.written(peer, sum(map(len, parts)), has_registered, now)
+
+
+class _HeardEnough(Exception):
+    """Whatever else has come is for the next turn."""
 
 
 def _only_unreachable(error: zmq.ZMQError) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from actrzmq.core.broker import BrokerCore, BrokerLimits, Bury
 from actrzmq.core.expected import Remembered
+from actrzmq.core.questions import WAITING
 from actrzmq.core.registry import Node
 from actrzmq.errors import Status
 from actrzmq.identity import MAX_REALM, ActrId, ActrType, Serial, serial_of
@@ -455,7 +456,10 @@ def test_a_burst_of_discoveries_spreads_by_load(world: World) -> None:
     nodes = [world.node() for _ in range(4)]
     nodes[0].renew(load=1_000)
     client = world.node(CLIENT)
-    picked = [client.say(Discover(at, ECHO))[0].instances[0].id.serial for at in range(300)]  # type: ignore[union-attr]
+    heard = client.say(*(Discover(at, ECHO) for at in range(300)))
+    world.wait(50)
+    picked = [found.instances[0].id.serial for found in [*heard, *client.heard()] if isinstance(found, Found)]
+    assert len(picked) == 300
     counts = [picked.count(node.serial) for node in nodes]
     assert counts[0] == 0
     assert min(counts[1:]) > 80
@@ -549,6 +553,76 @@ def test_whatever_numbers_nodes_tell_the_broker_says_nothing_that_nobody_can_dec
     assert {Found, Changed} <= {type(message) for message in said}
     for message in said:
         decode_batch(encode_batch(Batch(world.now, [message])))
+
+
+# one who asks too much
+
+
+def questions(count: int) -> list[Discover]:
+    return [Discover(query, ECHO, all=True) for query in range(count)]
+
+
+def test_a_flood_of_questions_is_answered_a_share_at_a_time_and_in_order(world: World) -> None:
+    for _ in range(50):
+        world.node()
+    greedy, modest = world.node(CLIENT), world.node(CLIENT)
+    heard = greedy.say(*questions(200))
+    assert 1 <= len(heard) < 20
+    assert len(modest.say(Discover(1, ECHO))) == 1, "it need not wait for the other"
+    for _ in range(100):
+        world.core.tick(world.now)
+        world.flush()
+    heard += greedy.heard()
+    assert [answer.query for answer in heard if isinstance(answer, Found)] == list(range(200))
+    assert world.core.next_deadline() != world.now, "nothing waits any more"
+
+
+def test_all_together_are_answered_no_more_than_a_turn_can_bear_and_each_in_turn(world: World) -> None:
+    for _ in range(50):
+        world.node()
+    clients = [world.node(CLIENT) for _ in range(20)]
+    at_once = [len(client.say(*questions(50))) for client in clients]
+    assert at_once[-1] == 0
+    told = []
+    for _ in range(8):
+        world.now += 1
+        world.core.answer(world.now)
+        world.flush()
+        told.append([len(client.heard()) for client in clients])
+    assert all(0 < sum(turn) < 60 for turn in told)
+    assert all(map(sum, zip(*told, strict=True))), "everybody had a turn"
+
+
+def test_one_who_does_not_take_his_answers_gets_no_more_until_he_does() -> None:
+    world = World(BrokerLimits(backlog=1_000))
+    world.node()
+    client = world.node(CLIENT)
+    while client.say(Discover(1, ECHO)):
+        pass
+    assert client.say(Discover(2, ECHO), Watch(3, ECHO)) == []
+    assert world.core.next_deadline() != world.now, "it waits for him, not for the time"
+    client.renew(received=client.record.sent_bytes)
+    world.core.tick(world.now)
+    world.flush()
+    assert [type(answer) for answer in client.heard()] == [Found, Found, Watching]
+
+
+def test_questions_that_wait_are_bounded_and_each_that_is_dropped_is_counted() -> None:
+    world = World(BrokerLimits(backlog=0))
+    client = world.node(CLIENT)
+    client.renew()
+    client.say(*questions(WAITING + 11))
+    statistics = world.core.statistics()
+    assert (statistics["questions.waiting"], statistics["dropped.questions"]) == (WAITING, 11)
+
+
+def test_questions_of_one_who_is_gone_are_forgotten() -> None:
+    world = World(BrokerLimits(backlog=0))
+    client = world.node(CLIENT)
+    client.renew()
+    client.say(*questions(5), Deregister(client.session))
+    world.core.tick(world.now)
+    assert world.core.statistics()["questions.waiting"] == 0
 
 
 # after a restart of the broker
