@@ -21,6 +21,8 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
+from msgspec import structs
+
 from actrzmq.wire.messages import DataStream, Metadata
 
 
@@ -55,6 +57,8 @@ OVER = frozenset({State.COMPLETED, State.RESET})
 # The fields of many frames are read with `map` over the slots themselves: 20 ns a frame, where the methods of
 # `DataStream` take 65.
 _slots: Any = DataStream.__base__
-stream_id_of: Callable[[DataStream], str] = _slots.stream_id.__get__
 payload_of: Callable[[DataStream], bytes] = _slots.payload.__get__
 metadata_of: Callable[[DataStream], Metadata | None] = _slots.metadata.__get__
+_astuple: Any = structs.astuple
+fields_of: Callable[[DataStream], tuple[str, int, bytes, int | None, Metadata | None]] = _astuple
+"""All fields, as fast as two of them one by one."""

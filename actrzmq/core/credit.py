@@ -1,6 +1,7 @@
 """Credit: how much each sender may send, so that all of them together never fill this node's memory.
 
-Each stream has a window: what its sender may send beyond what is completed. A window in bytes starts small, so that a
+Each stream has a window: what its sender may send beyond what is completed, in frames, and in bytes of payloads and
+metadata. A window in bytes starts small, so that a
 thousand idle streams fit into the budget, and doubles whenever half of it has been completed, as long as bytes are
 what the stream runs short of. All windows come out of one budget. Nobody takes more than half of what is left in it,
 so that the last to come always finds something; and where that is nothing, a stream still gets one byte. The rule of

@@ -18,7 +18,7 @@ class Flight:
         self.completed = 0
         """Frames completed, of all that were ever sent."""
         self.completed_bytes = 0
-        """Payload bytes of the parcels that were completed as a whole."""
+        """Credit of the parcels that were completed as a whole."""
         self.resent = 0
         """Frames that were sent again."""
         self._parcels: deque[Parcel] = deque()
@@ -37,7 +37,7 @@ class Flight:
         self.completed = count
         parcels = self._parcels
         while parcels and parcels[0].end <= count + 1:
-            self.completed_bytes += parcels.popleft().payload_bytes
+            self.completed_bytes += parcels.popleft().credit_bytes
 
     def ask_again(self, start: int, sent: int, now: int) -> bool:
         """Have the frames from `start` to `sent` sent again; False where they are done, or were, a moment ago.
@@ -71,5 +71,5 @@ class Flight:
 
     @property
     def kept_bytes(self) -> int:
-        """Payload bytes that are kept."""
-        return sum(parcel.payload_bytes for parcel in self._parcels)
+        """The credit of what is kept."""
+        return sum(parcel.credit_bytes for parcel in self._parcels)

@@ -22,7 +22,7 @@ class Parcel(NamedTuple):
     """One message, and the large payloads to be sent beside it.
 
     `size` estimates, from above, the bytes of the message without `payloads`. It has the frames from number `first` up
-    to but not including `end`, whose payloads have `payload_bytes` in all, large ones included.
+    to but not including `end`, which take `credit_bytes` of credit.
     """
 
     message: Frames | End
@@ -30,7 +30,7 @@ class Parcel(NamedTuple):
     size: int
     first: int
     end: int
-    payload_bytes: int
+    credit_bytes: int
 
 
 def pack(channel: Channel, stream_id: str, first: int, frames: list[DataStream], dropped: int) -> list[Parcel]:
@@ -58,11 +58,12 @@ def _pack_one_by_one(
     open = _OpenParcel(first)
     for frame, payload_bytes in zip(frames, sizes, strict=True):
         is_large = payload_bytes >= LARGE_BYTES
-        size = frame_bytes + metadata_bytes(metadata_of(frame)) + (0 if is_large else payload_bytes)
+        metadata = metadata_bytes(metadata_of(frame))
+        size = frame_bytes + metadata + (0 if is_large else payload_bytes)
         if not open.has_room(size, is_large):
             parcels.append(open.close(channel, dropped))
             open = _OpenParcel(open.first + len(open.frames))
-        open.add(frame, payload_bytes, size, is_large)
+        open.add(frame, payload_bytes + metadata, size, is_large)
     parcels.append(open.close(channel, dropped))
     return parcels
 
@@ -76,7 +77,7 @@ class _OpenParcel:
         self._large: list[int] = []
         self._payloads: list[bytes] = []
         self._size = MESSAGE_BYTES
-        self._payload_bytes = 0
+        self._credit_bytes = 0
 
     def has_room(self, size: int, is_large: bool) -> bool:
         """Does one more frame fit? The first always does."""
@@ -84,19 +85,26 @@ class _OpenParcel:
             return True
         return self._size + size <= BATCH_BYTES and not (is_large and len(self._payloads) >= LARGE_PER_MESSAGE)
 
-    def add(self, frame: DataStream, payload_bytes: int, size: int, is_large: bool) -> None:
+    def add(self, frame: DataStream, credit_bytes: int, size: int, is_large: bool) -> None:
         if is_large:
             self._large.append(len(self.frames))
             self._payloads.append(frame.payload())
             frame = without_payload(frame)
         self.frames.append(frame)
         self._size += size
-        self._payload_bytes += payload_bytes
+        self._credit_bytes += credit_bytes
 
     def close(self, channel: Channel, dropped: int) -> Parcel:
         message = Frames(channel, self.first, self.frames, tuple(self._large), dropped)
         end = self.first + len(self.frames)
-        return Parcel(message, tuple(self._payloads), self._size, self.first, end, self._payload_bytes)
+        return Parcel(message, tuple(self._payloads), self._size, self.first, end, self._credit_bytes)
+
+
+def credit_bytes(frame: DataStream) -> int:
+    """What `frame` takes of a stream's credit; the same at both ends."""
+    metadata = metadata_of(frame)
+    size = len(payload_of(frame))
+    return size + metadata_bytes(metadata) if metadata else size
 
 
 def metadata_bytes(metadata: Metadata | None) -> int:

@@ -18,9 +18,10 @@ from operator import countOf
 
 from msgspec import structs
 
-from actrzmq.core.channel import NEXT, OVER, State, Step, payload_of, stream_id_of
+from actrzmq.core.channel import NEXT, OVER, State, Step, fields_of
 from actrzmq.core.credit import Budget, Window
 from actrzmq.core.failures import error_from, failure_of
+from actrzmq.core.packing import credit_bytes
 from actrzmq.errors import ActrRuntimeError, ActrStreamError, Status
 from actrzmq.wire.messages import (
     Channel,
@@ -61,7 +62,7 @@ class ReceiveChannel:
         self.completed_frames = 0
         """Those that are done; the shell counts them here."""
         self.completed_bytes = 0
-        """The bytes of their payloads; the shell's too."""
+        """The credit that they took; the shell's too."""
         self.missing = 0
         """Frames that a latency-first sender says it has dropped."""
         self.drops: Counter[str] = Counter()
@@ -92,13 +93,14 @@ class ReceiveChannel:
         count = len(frames)
         if not count:
             return frames
-        size = sum(map(len, map(payload_of, frames)))
-        if countOf(map(stream_id_of, frames), self.stream_id) != count:
+        ids, _, payloads, _, metadata = zip(*map(fields_of, frames), strict=True)
+        size = sum(map(len, payloads)) if not any(metadata) else sum(map(credit_bytes, frames))
+        if countOf(ids, self.stream_id) != count:
             return self._refuse(count, "frames.of_another_stream", "frames of another stream came on its channel")
         received = self.received + count
         received_bytes = self._received_bytes + size
         if received > self._window.limit_frames or received_bytes >= self._window.limit_bytes:
-            last = len(frames[-1].payload())
+            last = credit_bytes(frames[-1])
             if received > self._window.limit_frames or received_bytes - last >= self._window.limit_bytes:
                 return self._refuse(count, "frames.without_credit", "flow violation: frames came without credit")
             self._window.overshot(received_bytes)

@@ -64,7 +64,7 @@ class SendChannel:
     # the user's verbs
 
     def push(self, frame: DataStream, size: int) -> bool:
-        """Take `frame`, whose payload has `size` bytes; False without credit, which a latency-first stream never is.
+        """Take `frame`, which costs `size` bytes of credit; False without any, which a latency-first stream never is.
 
         Raises `ActrStreamError` once the end has been said, or the channel is over.
         """

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
+from actrzmq.core.packing import credit_bytes
 from actrzmq.core.streams import Receiver
 from actrzmq.errors import (
     ActrConfigError,
@@ -94,13 +95,13 @@ class Inbox:
             self.batches.clear()
         self._closed.set_result(None)
 
-    def done(self, frame: DataStream) -> None:
-        """`frame` has been dealt with: it counts as acknowledged from now on."""
+    def done(self, size: int) -> None:
+        """A frame that took `size` bytes of credit has been dealt with: it counts as acknowledged from now on."""
         self.frames += 1
         stream = self.receiver.stream
         if stream is not None:
             stream.channel.completed_frames += 1
-            stream.channel.completed_bytes += len(frame.payload())
+            stream.channel.completed_bytes += size
 
     @property
     def sender(self) -> ActrId:
@@ -148,6 +149,7 @@ class CallbackInbox(Inbox):
         try:
             while batches:
                 for frame in batches.popleft():
+                    size = credit_bytes(frame)  # before the callback, which may change the metadata
                     try:
                         await call(frame, sender)
                     except NoThread as error:
@@ -160,7 +162,7 @@ class CallbackInbox(Inbox):
                             return
                     if self.is_closed:
                         return
-                    self.done(frame)
+                    self.done(size)
                 self.keeper.progressed(self.receiver)
                 await asyncio.sleep(0)  # the other streams' turn
         finally:
@@ -206,7 +208,7 @@ class ReaderInbox(Inbox):
         super().__init__(keeper, stream_id)
         self._loop = asyncio.get_running_loop()
         self._wakeup: asyncio.Future[None] | None = None
-        self._current: DataStream | None = None
+        self._current: int | None = None  # what the frame that was asked for last took of the credit
 
     def deliver(self, frames: list[DataStream]) -> bool:
         taken = super().deliver(frames[::-1])  # taken from the end, one by one
@@ -237,11 +239,12 @@ class ReaderInbox(Inbox):
             finally:
                 self._wakeup = None
         batch = self.batches[0]
-        self._current = batch.pop()
+        frame = batch.pop()
+        self._current = credit_bytes(frame)
         if not batch:
             self.batches.popleft()
             self.keeper.progressed(self.receiver)
-        return self._current
+        return frame
 
     def left(self) -> None:
         """Its reader is no more, and so nobody can ask for frames. May be called on any thread, at any time."""

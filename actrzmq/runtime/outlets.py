@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
+from actrzmq.core.packing import credit_bytes
 from actrzmq.core.session import Session
 from actrzmq.core.streams import OutStream, Wish
 from actrzmq.errors import (
@@ -74,7 +75,7 @@ class Outlet:
     async def push(self, frame: DataStream) -> None:
         """Hand over one frame; waits for the opening and for credit. Raises how the stream was closed."""
         frame = check_frame(frame, self._link.body_limit)
-        size = len(frame.payload())
+        size = credit_bytes(frame)
         if not self.opening.done():
             await asyncio.shield(self.opening)
         while not self.is_closed:

@@ -8,6 +8,7 @@ from typing import Any
 import zmq
 
 from actrzmq.core.dedup import Answers
+from actrzmq.core.packing import credit_bytes
 from actrzmq.core.registration import Clock
 from actrzmq.net import sockets
 from actrzmq.runtime.inbox import CallbackInbox, Inbox
@@ -32,7 +33,7 @@ def acknowledge_on_receive() -> None:
     def early(self: CallbackInbox, frames: list[DataStream]) -> bool:
         taken = deliver(self, frames)
         for frame in frames:
-            Inbox.done(self, frame)
+            Inbox.done(self, credit_bytes(frame))
         self.keeper.progressed(self.receiver)
         return taken
 

@@ -40,6 +40,24 @@ def the_reset(channel: ReceiveChannel) -> Reset:
     return answer
 
 
+# credit
+
+
+def test_metadata_take_credit_as_payloads_do() -> None:
+    channel = receiver(window_bytes=1000)
+    message = Frames(CHANNEL, 1, [frame(1, size=0, metadata={"key": "x" * 2000}), frame(2, size=0)])
+    channel.frames(message, 5)
+    reset = the_reset(channel)
+    assert reset.failure.status == Status.RESOURCE_EXHAUSTED
+
+
+def test_one_frame_may_reach_over_the_limit_with_its_metadata() -> None:
+    channel = receiver(window_bytes=1000)
+    big = frame(2, size=10, metadata={"key": "x" * 2000})
+    assert numbers(channel.frames(Frames(CHANNEL, 1, [frame(1, size=999), big]), 5)) == [1, 2]
+    assert not channel.is_over
+
+
 # order
 
 

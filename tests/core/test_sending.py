@@ -7,6 +7,7 @@ import pytest
 from actrzmq.core.backlog import WAITING_BYTES, WAITING_FRAMES
 from actrzmq.core.channel import State
 from actrzmq.core.flight import RESEND_EVERY
+from actrzmq.core.packing import credit_bytes
 from actrzmq.core.patience import QUIET
 from actrzmq.core.sending import AHEAD_BYTES, AHEAD_FRAMES, SendChannel
 from actrzmq.errors import ActrStreamError, Status
@@ -193,6 +194,19 @@ def test_metadata_count_towards_the_size_of_a_message() -> None:
         assert len(encode_stream_messages([parcel.message])) <= parcel.size <= BATCH_BYTES
 
 
+def test_the_credit_of_metadata_comes_back_when_their_frames_are_done() -> None:
+    channel = sender(limit_bytes=64 * MIB)
+    sizes = []
+    for number in range(1, 4):
+        one = frame(number, size=LARGE_BYTES, metadata={"key": "ä" * 1000})
+        sizes.append(credit_bytes(one))
+        channel.push(one, sizes[-1])
+    assert sizes[0] > LARGE_BYTES + 2000
+    assert sum(parcel.credit_bytes for parcel in channel.take()) == sum(sizes)
+    channel.granted(grant(3, 3), 5)
+    assert channel._flight.completed_bytes == sum(sizes)
+
+
 def test_large_payloads_travel_beside_the_message_and_come_back_in_place() -> None:
     channel = sender(limit_bytes=64 * MIB)
     sizes = [10, LARGE_BYTES, 20, MIB, LARGE_BYTES, LARGE_BYTES - 1, LARGE_BYTES, LARGE_BYTES, 30]
@@ -207,7 +221,7 @@ def test_large_payloads_travel_beside_the_message_and_come_back_in_place() -> No
             assert isinstance(message, Frames)
             came += [len(one.payload()) for one in message.frames]
     assert came == sizes
-    assert sum(parcel.payload_bytes for parcel in parcels) == sum(sizes)
+    assert sum(parcel.credit_bytes for parcel in parcels) == sum(sizes)
 
 
 # completing

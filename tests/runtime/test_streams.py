@@ -774,6 +774,34 @@ async def test_a_window_of_bytes_holds_a_sender_as_well(world: World) -> None:
     assert sent == 10
 
 
+async def test_metadata_hold_a_sender_as_payloads_do_and_changing_them_changes_no_credit(world: World) -> None:
+    sender, receiver = await ends(world, more="window_bytes = 10000")
+    gate = asyncio.Event()
+
+    async def keep(frame: DataStream, who: ActrId) -> None:
+        await gate.wait()
+        metadata = frame.metadata()
+        assert metadata is not None
+        metadata.clear()
+
+    await receiver.context().register_stream("s", keep)
+
+    async def send() -> None:
+        for number in range(40):
+            frame = DataStream("s", number, b"", metadata={"key": "x" * 4000})
+            await sender.context().send_stream(to(receiver), frame)
+
+    sending = asyncio.create_task(send())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(sending), 0.3)
+    (stream,) = receiver._engine.session.streams._in._by_channel.values()
+    assert stream.channel.received == 3, "the third reaches over the limit"
+    gate.set()
+    await sending
+    await sender.context().end_stream(to(receiver), "s")
+    assert stream.channel.completed_bytes == stream.channel._received_bytes
+
+
 async def test_senders_that_wait_for_credit_keep_their_order(world: World) -> None:
     sender, receiver = await ends(world, more="window_frames = 4")
     taker = Taker()
