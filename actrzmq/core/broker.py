@@ -56,6 +56,8 @@ from actrzmq.wire.messages import (
     Watch,
 )
 
+NEW_STREAMS = 32
+"""Streams that a node may have opened since it last told how many it has."""
 MESSAGE_OVERHEAD = 64
 """What a message costs beside its bytes, on both sides' counts, so that a flood of empty ones is bounded too."""
 
@@ -151,8 +153,8 @@ class BrokerCore:
 
     def relay(self, token: bytes, to: bytes, size: int) -> Node | None:
         """Where a stream message of `size` bytes goes; None drops it. Count it by `node.relayed_bytes`, which is what
-        the receiver will confirm. A receiver's budget is what it can have granted, and one backlog for what is not
-        frames.
+        the receiver will confirm. A receiver's budget is what it can have granted, which is its memory and a frame
+        for each stream, and one backlog for what is not frames.
         """
         sender = self._by_token.get(token)
         if sender is None:
@@ -164,7 +166,8 @@ class BrokerCore:
             self.inspecting.dropped(sender, "relay.unknown", "frames", str(target.id) if target else to.hex()[:32])
             return None
         size += MESSAGE_OVERHEAD
-        budget = min(target.register.stream_memory, self.limits.relayed) + self.limits.backlog
+        granted = target.register.stream_memory + max(target.streams, NEW_STREAMS) * self.limits.body
+        budget = min(granted, self.limits.relayed) + self.limits.backlog
         if target.relayed_bytes - target.relayed_received + size > budget:
             self.counters["relay.over_budget"] += 1
             self.inspecting.dropped(sender, "relay.over_budget", "frames", str(target.id))

@@ -29,6 +29,8 @@ REPORT_BYTES = 2 * 1024 * 1024
 FULL_AGAIN = 250
 """Milliseconds, at least, until a broker that is full is asked again; each time in vain up to twice as many more."""
 FULL_AGAIN_MOST = 8_000
+RELAYED_BYTES = 4 * 1024 * 1024
+"""The same for relayed bytes: as long as they are not confirmed, they take room that new frames need."""
 SAMPLES = 10
 GOOD_TRIP = 50
 """A round trip of so many milliseconds is good enough to know the broker's time by; after a longer one, ask again."""
@@ -105,6 +107,7 @@ class Registration:
         self.received = 0
         self.relayed = 0
         self._reported = 0
+        self._relayed_reported = 0
         self._attempt = 0
         self._registered_at = 0
         self._renew_at = 0
@@ -155,7 +158,7 @@ class Registration:
             return False
         if answer.epoch != self.epoch:
             self.clock.reset()
-            self.relayed = 0
+            self.relayed = self._relayed_reported = 0
             self.restarted_at = now if self.epoch else None
         self.clock.learn(self._registered_at, now, answer.broker_time)
         self.session, self.epoch, self.token = answer.session, answer.epoch, answer.token
@@ -195,6 +198,12 @@ class Registration:
     def told_and_not_taken(self) -> int:
         """Bytes of tells of which it is not known that the broker has taken them out of our sockets."""
         return self._told - self._told_taken
+
+    def was_relayed(self, count: int, now: int) -> None:
+        """The broker has relayed `count` bytes to us so far."""
+        self.relayed = count
+        if count - self._relayed_reported >= RELAYED_BYTES:
+            self._renew_at = min(self._renew_at, now)
 
     def refused(self, *, is_fatal: bool, retry_at: int) -> None:
         """The broker did not take us."""
@@ -256,7 +265,7 @@ class Registration:
             return self.register(now)
         if self.life in (Life.ONLINE, Life.LEAVING) and now >= self._renew_at:
             self._renew_at = now + self.renew_every
-            self._reported = self.received
+            self._reported, self._relayed_reported = self.received, self.relayed
             if self._told != self._told_reported:
                 self._told_reported = self._told
                 self._told_by.setdefault(now, self._told)

@@ -177,7 +177,7 @@ class Plane:
     def _take(self, frames: list[bytes], session: Session, now: int) -> None:
         token = session.registration.token
         if len(frames[0]) == MARK_BYTES and token and frames[0].startswith(token):
-            session.registration.relayed = int.from_bytes(frames.pop(0)[TOKEN_BYTES:])
+            session.registration.was_relayed(int.from_bytes(frames.pop(0)[TOKEN_BYTES:]), now)
             if not frames:
                 return
         try:

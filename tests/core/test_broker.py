@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from actrzmq.core.broker import BrokerCore, BrokerLimits, Bury
+from actrzmq.core.broker import MESSAGE_OVERHEAD, BrokerCore, BrokerLimits, Bury
 from actrzmq.core.expected import Remembered
 from actrzmq.core.questions import WAITING
 from actrzmq.core.registry import Node
@@ -436,6 +436,17 @@ def test_a_receiver_that_is_down_is_told_of_no_frames_any_more() -> None:
     assert world.core.over_budget == {node.serial: node.record}
     node.say(Deregister(node.session))
     assert world.core.over_budget == {}
+
+
+def test_the_budget_of_relayed_frames_has_room_for_one_of_each_stream_whatever_the_memory() -> None:
+    world = World(BrokerLimits(backlog=0, body=1_000 - MESSAGE_OVERHEAD))
+    node, client = world.node(stream_memory=1), world.node(CLIENT)
+    world.core._meeting.meet(client.record, node.address)
+    node.renew(streams=50)
+    count = 0
+    while world.core.relay(client.token, node.address, 936 - MESSAGE_OVERHEAD) is node.record:
+        count += 1
+    assert count == 50
 
 
 # finding and watching

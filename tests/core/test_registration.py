@@ -14,6 +14,7 @@ from actrzmq.core.registration import (
     FULL_AGAIN_MOST,
     GOOD_TRIP,
     REGISTER_AGAIN,
+    RELAYED_BYTES,
     REPORT_BYTES,
     SAMPLES,
     SILENCE,
@@ -103,6 +104,18 @@ def test_it_renews_at_once_when_much_has_come_in() -> None:
     (renew,) = registration.tick(10)
     assert isinstance(renew, Renew)
     assert renew.received == REPORT_BYTES
+    assert registration.next_deadline() == 1_010
+
+
+def test_it_renews_at_once_when_much_was_relayed_to_it() -> None:
+    registration = Node().register()
+    registration.was_relayed(RELAYED_BYTES - 1, 5)
+    assert registration.tick(5) == []
+    registration.was_relayed(RELAYED_BYTES, 10)
+    (renew,) = registration.tick(10)
+    assert isinstance(renew, Renew)
+    assert renew.relayed == RELAYED_BYTES
+    registration.was_relayed(RELAYED_BYTES + 1, 11)
     assert registration.next_deadline() == 1_010
 
 

@@ -20,10 +20,10 @@ HELLO = encode_batch(Batch(0, []))
 class Receiver(Peer):
     """A peer that takes relayed frames."""
 
-    def __init__(self, broker: Broker, memory: int = 1 << 20) -> None:
+    def __init__(self, broker: Broker) -> None:
         self.pull, data = sockets.pull()
         super().__init__(broker.endpoint, "Receiver", data=data)
-        self.token = self.register(stream_memory=memory).token
+        self.token = self.register(stream_memory=1 << 20).token
 
     def take(self) -> tuple[int, list[bytes]]:
         """The next relayed message: how many bytes have gone to this node, and the frames."""
@@ -125,8 +125,12 @@ def test_only_those_who_were_introduced_may_relay(broker: Broker, sender: Sender
     assert receiver.take()[1] == [b"good"]
 
 
-def test_a_receiver_holds_no_more_than_its_budget_and_is_told_the_count(broker: Broker) -> None:
-    with closing(Receiver(broker, memory=50_000)) as receiver, closing(Sender(broker, receiver)) as sender:
+def test_a_receiver_holds_no_more_than_its_budget_and_is_told_the_count() -> None:
+    with (
+        Broker(BrokerLimits(backlog=100_000, relayed=50_000)) as broker,
+        closing(Receiver(broker)) as receiver,
+        closing(Sender(broker, receiver)) as sender,
+    ):
         mark = sender.token + receiver.address
         for _ in range(20):
             sender.relay(bytes(10_000), mark=mark)
