@@ -17,7 +17,9 @@ from actrzmq.errors import ActrConfigError
 PROTOS = "protos"
 
 # It may find too much, in comments; what then is not there is not read.
-_IMPORT = re.compile(r"""(?:^|[;/])\s*import\s+(?:public\s+|weak\s+|option\s+)?["']([^"'\n]+)["']""", re.MULTILINE)
+_IMPORT = re.compile(
+    r"""(?:^[^\S\n]*+|[;/]\s*+)import\s++(?:(?:public|weak|option)\s++)?+["']([^"'\n]++)["']""", re.MULTILINE
+)
 
 
 def loose_file(file: Path) -> ContractFile:

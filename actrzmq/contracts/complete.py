@@ -12,6 +12,9 @@ from actrzmq.contracts.pools import fresh_pool
 from actrzmq.contracts.wellknown import COMES_WITH_PROTOC
 from actrzmq.errors import ActrConfigError
 
+# What was matched is never given back, so that each letter of a source from anywhere is looked at a few times only.
+_IMPORT = re.compile(r"""^[^\S\n]*+import\s++(?:\w++\s++)?+(["'])([^"'\n]++)\1""", re.MULTILINE)
+
 
 def check_complete(files: Mapping[str, FileDescriptorProto], sources: Mapping[str, str]) -> None:
     """Raise `ActrConfigError` unless `files`, by path, can be loaded with nothing but themselves and protobuf's own.
@@ -37,9 +40,10 @@ def check_complete(files: Mapping[str, FileDescriptorProto], sources: Mapping[st
 
 def where_imported(path: str, source: str, imported: str) -> str:
     """`path:line` of the statement in `source` that imports `imported`; `path` alone where it can't be found."""
-    statement = re.compile(rf"^\s*import\s+(?:\w+\s+)?([\"']){re.escape(imported)}\1", re.MULTILINE)
-    match = statement.search(source)
-    return f"{path}:{source.count(chr(10), 0, match.start(1)) + 1}" if match else path
+    for statement in _IMPORT.finditer(source):
+        if statement[2] == imported:
+            return f"{path}:{source.count(chr(10), 0, statement.start(1)) + 1}"
+    return path
 
 
 def imports_first(files: Mapping[str, FileDescriptorProto]) -> list[str]:
