@@ -16,6 +16,7 @@ MAX_FILES = 2000
 MAX_BYTES = 32 * 1024 * 1024
 
 _PLAIN = ("100644", "100755")
+_NO_NAMES = ("", ".", "..", ".git")
 
 
 class _Entry(Struct, frozen=True):
@@ -30,7 +31,7 @@ def copy_revision(revision: str, project: Path, names: Iterable[str], target: Pa
     """Put the .proto files that `project` had at `revision`, and those of the `names`, into the folder `target`.
 
     Raises `ActrConfigError` where there is no git, no repository or no such revision, and where the project
-    had no .proto files then or more than can be a contract.
+    had no .proto files then, more than can be a contract, or one at a path that leads elsewhere.
     """
     _git(project, "rev-parse", "--git-dir", hint=f"{project} is in no git repository; name a folder instead")
     commit = _git(
@@ -54,7 +55,14 @@ def _entries(project: Path, commit: str, names: frozenset[str]) -> Iterator[_Ent
         path = os.fsdecode(name)
         # A symbolic link, which could lead anywhere, stays behind.
         if mode in _PLAIN and (path.endswith(".proto") or path in names):
+            _check_inside(path)
             yield _Entry(oid, int(size), path)
+
+
+def _check_inside(path: str) -> None:
+    """Refuse a path that can leave the folder that it is below: git makes none, but shows those that others made."""
+    if any(part.lower() in _NO_NAMES for part in path.split("/")):
+        raise ActrConfigError(f"the revision has a file {path!r:.300}, which is no path below a folder; don't trust it")
 
 
 def _contents(project: Path, entries: list[_Entry]) -> Iterator[tuple[str, bytes]]:
@@ -70,8 +78,12 @@ def _contents(project: Path, entries: list[_Entry]) -> Iterator[tuple[str, bytes
 def _write(contents: Iterable[tuple[str, bytes]], target: Path) -> None:
     for path, content in contents:
         file = target / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("xb") as opened:
+                opened.write(content)
+        except OSError as error:  # such as one name for two files, or for a file and a folder
+            raise ActrConfigError(f"the revision's file {path!r:.300} can't be written: {error.strerror}") from None
 
 
 def _git(folder: Path, *arguments: str, hint: str, asked: bytes = b"") -> bytes:

@@ -16,11 +16,13 @@ RENAMED = OLD.replace("int32 a", "int32 b")
 BROKEN = OLD.replace("int32 a", "string a")
 FINDING = "a.proto: FIELD_SAME_TYPE p.A.a: field 1 had the type int32 and has string now\n"
 
+AS_ME = ("-c", "user.name=me", "-c", "user.email=me@example.org")
+
 
 def git(folder: Path, *arguments: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     subprocess.run(
-        ["git", "-c", "user.name=me", "-c", "user.email=me@example.org", "-c", "init.defaultBranch=main", *arguments],
+        ["git", *AS_ME, "-c", "init.defaultBranch=main", *arguments],
         cwd=folder,
         env=environment | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull},
         check=True,
@@ -206,3 +208,60 @@ def test_a_symbolic_link_in_a_revision_leads_nowhere(committed: Folder, tmp_path
     ran = committed.actr("check", "--breaking", "HEAD")
     assert ran.code == 2
     assert "HEAD" in ran.err
+
+
+def plumbed(repository: Path, *arguments: str, given: bytes) -> str:
+    """What git makes of `given`, by the name that it then has."""
+    done = subprocess.run(["git", *arguments], cwd=repository, input=given, check=True, capture_output=True)
+    return done.stdout.decode().strip()
+
+
+def forged(repository: Path, *names: str) -> None:
+    """Commit, as `HEAD`, a tree that no git would write: a file at the path of these `names`."""
+    mode, found = b"100644", plumbed(repository, "hash-object", "-w", "--stdin", given=OLD.encode())
+    for name in reversed(names):
+        entry = mode + b" " + name.encode() + b"\0" + bytes.fromhex(found)
+        found = plumbed(repository, "hash-object", "-t", "tree", "-w", "--stdin", "--literally", given=entry)
+        mode = b"40000"
+    git(repository, "update-ref", "HEAD", plumbed(repository, *AS_ME, "commit-tree", found, given=b""))
+
+
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("..", "..", "victim", "mine.proto"),
+        ("protos", "..", "..", "victim", "mine.proto"),
+        ("", "victim", "mine.proto"),
+        (".", "mine.proto"),
+        (".git", "mine.proto"),
+        ("..", "Actr.toml"),
+        ("protos", "x" * 300, "mine.proto"),
+    ],
+)
+def test_a_path_that_leads_elsewhere_is_refused_and_nothing_is_written(
+    committed: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], exists: bool
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    victim = tmp_path / "victim" / "mine.proto"
+    if exists:
+        victim.parent.mkdir()
+        victim.write_text("precious")
+    git(committed.path, "init")  # a repository whose top is the project
+    forged(committed.path, *names)
+    ran = committed.actr("check", "--breaking", "HEAD")
+    assert ran.code == 2
+    assert len(ran.err.splitlines()) == 1
+    assert victim.exists() == exists
+    assert not exists or victim.read_text() == "precious"
+    assert list(tmp_path.rglob("mine.proto")) == [victim] * exists
+    assert list(temporary.iterdir()) == []
+
+
+def test_names_with_spaces_and_dots_in_front_are_no_reason_to_refuse_a_revision(committed: Folder) -> None:
+    committed.write(".hidden/old and gone.proto", "nonsense")
+    git(committed.path, "add", ".")
+    git(committed.path, "commit", "-m", "more")
+    assert committed.actr("check", "--breaking", "HEAD").code == 0
