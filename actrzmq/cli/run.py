@@ -69,6 +69,8 @@ def _split(line: str, script: str, manifest_path: Path) -> list[str]:
         words = shlex.split(line)
     except ValueError as error:
         raise ActrConfigError(f"{manifest_path}: scripts.{script}: {one_line(line)!r}: {error}") from None
+    if "\0" in line:
+        raise ActrConfigError(f"{manifest_path}: scripts.{script}: no word of a command line can have a NUL in it")
     if not words:
         raise ActrConfigError(f"{manifest_path}: scripts.{script}: expected a command line, found nothing")
     return words

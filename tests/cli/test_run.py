@@ -24,6 +24,7 @@ def project(tmp_path: Path) -> Path:
         'gone = "no-such-program"\n'
         'empty = "  "\n'
         'open = "python \'show.py"\n'
+        'nul = "python show.py a\\u0000b"\n'
     )
     return tmp_path
 
@@ -69,10 +70,11 @@ def test_scripts_are_listed_as_json(project: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("tset", ("'tset'", "run, fail, gone, empty, open")),
+        ("tset", ("'tset'", "run, fail, gone, empty, open, nul")),
         ("gone", ("no-such-program", "PATH")),
         ("empty", ("scripts.empty", "expected a command line")),
         ("open", ("scripts.open", "quotation")),
+        ("nul", ("scripts.nul", "NUL")),
     ],
 )
 def test_what_can_not_run_is_named(project: Path, script: str, words: tuple[str, ...]) -> None:
