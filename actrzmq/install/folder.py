@@ -30,11 +30,17 @@ class Folder:
                 if not S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
                     raise self._in_the_way(path, "no folder") from None
 
-    def write(self, path: str, content: bytes) -> None:
-        """Make the file `path`, which must not be there, and bring its content to the disk."""
+    def write(self, path: str, content: bytes, replaces: str = "") -> None:
+        """Make the file `path`, which must not be there, and bring its content to the disk.
+
+        It has the mode of the file `replaces`, if that is there, from the first moment on.
+        """
+        mode = self._mode(replaces) if replaces else None
         with self._parent(path) as (parent, name):
-            file = os.open(name, _NEW_FILE, 0o666, dir_fd=parent)
+            file = os.open(name, _NEW_FILE, 0o666 if mode is None else mode, dir_fd=parent)
             with open(file, "wb") as opened:
+                if mode is not None:  # without what the umask takes away
+                    os.fchmod(file, mode)
                 opened.write(content)
                 opened.flush()
                 os.fsync(file)
@@ -103,6 +109,13 @@ class Folder:
             return
         if not S_ISREG(mode):
             raise self._in_the_way(path, "no regular file")
+
+    def _mode(self, path: str) -> int | None:
+        try:
+            with self._parent(path) as (parent, name):
+                return os.lstat(name, dir_fd=parent).st_mode & 0o777
+        except FileNotFoundError:
+            return None
 
     @contextmanager
     def _parent(self, path: str) -> Iterator[tuple[int, str]]:

@@ -152,12 +152,12 @@ def _check(folder: Folder, changes: Changes) -> None:
 def _prepare(folder: Folder, changes: Changes) -> None:
     folder.make_folder(STATE)
     folder.make_folder(STAGE)
-    for number, content in enumerate(changes.write.values()):
-        folder.write(f"{STAGE}/{number}", content)
+    for number, (path, content) in enumerate(changes.write.items()):
+        folder.write(f"{STAGE}/{number}", content, f"{REMOTE}/{path}")
     if changes.lock is not None:
-        folder.write(_STAGED_LOCK, changes.lock)
+        folder.write(_STAGED_LOCK, changes.lock, LOCK_NAME)
     if changes.manifest is not None:
-        folder.write(_STAGED_MANIFEST, changes.manifest.new)
+        folder.write(_STAGED_MANIFEST, changes.manifest.new, changes.manifest.name)
     folder.sync(STAGE)
     journal = _Journal(
         version=1,

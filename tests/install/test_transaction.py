@@ -293,3 +293,31 @@ def test_healing_a_project_that_needs_none_touches_nothing(project: Path) -> Non
         assert project.stat().st_mtime_ns == before
     finally:
         project.chmod(0o755)
+
+
+def modes(project: Path) -> dict[str, int]:
+    return {str(file.relative_to(project)): file.stat().st_mode & 0o7777 for file in project.rglob("*.*")}
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o444])
+def test_what_is_replaced_keeps_its_mode(project: Path, mode: int) -> None:
+    replaced = ("Actr.toml", "Actr.lock.toml", "protos/remote/a/x.proto")
+    for name in replaced:
+        (project / name).chmod(mode)
+    with held(project):
+        commit(project, CHANGES)
+    assert contents(project) == NEW
+    found = modes(project)
+    assert [found[name] for name in replaced] == [mode] * 3
+
+
+def test_what_is_staged_is_never_readable_by_more_than_what_it_replaces(tmp_path: Path) -> None:
+    def check(project: Path, at: int, after: bool) -> None:
+        (project / "Actr.toml").chmod(0o600)
+        with suppress(Killed):
+            change(project, Failing(at, after, raise_killed))
+        for file in project.rglob("manifest"):
+            assert file.stat().st_mode & 0o777 == 0o600
+        assert (project / "Actr.toml").stat().st_mode & 0o777 == 0o600
+
+    every_step(tmp_path, check)
