@@ -24,7 +24,7 @@ def show_changes(plan: Plan, *, as_json: bool, dry: bool) -> None:
         click.echo("a dry run; nothing is written")
     width = max((len(change.alias) for change in plan.changes), default=0)
     for change in plan.changes:
-        click.echo(f"{change.kind:<9}  {change.alias:<{width}}  {_versions(change)}".rstrip())
+        click.echo(one_line(f"{change.kind:<9}  {change.alias:<{width}}  {_versions(change)}".rstrip()))
         for line in _findings(change):
             click.echo(f"  {one_line(line)}")
     if not plan.changes:

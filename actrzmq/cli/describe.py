@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from actrzmq.cli.exits import printable
+from actrzmq.cli.exits import one_line, printable
 from actrzmq.cli.output import json_option, show_json
 from actrzmq.cli.visiting import broker_options, run_visit
 
@@ -75,7 +75,7 @@ def _show(published: Published, symbol: str | None, as_json: bool) -> None:
         ]
         if published.tags:
             head.append(f"tags: {', '.join(published.tags)}")
-        texts = ["\n".join(f"// {line}" for line in head), *map(outline_text, outlines)]
+        texts = ["\n".join(f"// {one_line(line)}" for line in head), *map(outline_text, outlines)]
         click.echo(printable("\n\n".join(filter(None, texts))))
 
 

@@ -6,6 +6,7 @@ protoc adds by itself (map entries, oneofs around `optional` fields) put back as
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 
 from google.protobuf.descriptor_pb2 import (
@@ -283,4 +284,4 @@ def _reserved(message: DescriptorProto) -> Iterator[str]:
     for span in message.reserved_range:  # their ends are exclusive
         last = "max" if span.end > 536_870_911 else str(span.end - 1)
         yield str(span.start) if span.end == span.start + 1 else f"{span.start} to {last}"
-    yield from (f'"{name}"' for name in message.reserved_name)
+    yield from (json.dumps(name, ensure_ascii=False) for name in message.reserved_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
@@ -71,8 +72,17 @@ def _fields(fields: Sequence[Field]) -> Iterator[str]:
 def _field(field: Field) -> str:
     kind = f"map<{field.key}, {field.type.name}>" if field.key else field.type.name
     label = f"{field.label} " if field.label else ""
-    options = _options(field.deprecated, field.default)
+    options = _options(field.deprecated, _default(field))
     return "\n".join([*_comment(field.doc), f"{label}{kind} {field.name} = {field.number}{options};"])
+
+
+def _default(field: Field) -> str:
+    """The default as it is written. That of text is free text, from which nothing may break out."""
+    if field.type.name == "string" and field.default:
+        return json.dumps(field.default, ensure_ascii=False)
+    if field.type.name == "bytes" and field.default:  # protoc has escaped it already; others may not
+        return f'"{field.default}"'.replace("\n", "\\n")
+    return field.default
 
 
 def _options(deprecated: bool, default: str = "") -> str:

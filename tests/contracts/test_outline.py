@@ -59,7 +59,7 @@ message old.things.Item {
   }
   // First line.
   //   indented
-  required string id = 1 [default = x];
+  required string id = 1 [default = "x"];
   optional old.things.Level level = 2;
   repeated old.things.Item.Inner inner = 3;
   map<int32, old.things.Item.Inner> by_number = 4;
