@@ -48,11 +48,6 @@ class Dest(Struct, frozen=True):
         """The type, where any of it will do."""
         return self._type
 
-    @property
-    def is_own(self) -> bool:
-        """Is it the own process?"""
-        return self._id is None and self._type is None
-
     def __str__(self) -> str:
         return str(self._id or self._type or "the own process")
 

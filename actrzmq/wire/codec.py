@@ -18,8 +18,6 @@ BATCH_BYTES = 256 * 1024
 LARGE_BYTES = 64 * 1024
 """A body or payload this long travels as a ZeroMQ frame of its own, without a copy."""
 LARGE_PER_MESSAGE = 4
-MAX_PARTS = 2 + LARGE_PER_MESSAGE + 2
-"""ZeroMQ frames in one message: peer id, address, batch, large bodies, and one that `Returned` puts before them."""
 HEADER_BYTES = 2 * BATCH_BYTES
 OPEN_AT_ONCE = 50_000
 """Calls and streams that one node may have open to another: so many ids, in an `Outstanding`, fit into a header."""
