@@ -39,6 +39,30 @@ def test_help_names_every_command_by_its_purpose(tmp_path: Path) -> None:
         assert text.split()[0] in found.stdout
 
 
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_loads_nothing_but_click_and_no_command(argument: str, tmp_path: Path) -> None:
+    code = "import sys, actrzmq.cli.main as m; m.run(sys.argv[1:]); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, argument],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "actrzmq.cli.main" in loaded
+    assert {module for module in loaded if module.startswith("actrzmq.")} == {
+        "actrzmq._version",
+        "actrzmq.cli",
+        "actrzmq.cli.exits",
+        "actrzmq.cli.main",
+        "actrzmq.errors",
+    }
+    heavy = {"rich", "tomlkit", "tomli", "grpc", "grpc_tools", "google.protobuf", "zmq", "msgspec", "supervisor"}
+    assert not loaded & (heavy | {"asyncio", "subprocess", "sqlite3", "ssl", "json"})
+
+
 def test_without_a_command_the_help_is_shown_and_it_counts_as_a_mistake(tmp_path: Path) -> None:
     found = actr(cwd=tmp_path)
     assert (found.returncode, found.stdout) == (2, "")
