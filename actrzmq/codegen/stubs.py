@@ -13,6 +13,7 @@ from google.protobuf.descriptor_pb2 import (
     EnumValueDescriptorProto,
     FieldDescriptorProto,
 )
+from google.protobuf.message import Message
 
 from actrzmq.codegen.model import Module, Root, TypeRef
 from actrzmq.codegen.naming import is_speakable
@@ -36,6 +37,9 @@ _INSTEAD = {
     "google.protobuf.Duration": ("datetime", "timedelta"),
     "google.protobuf.ListValue": ("collections.abc", "Iterable"),
 }
+
+# A field of such a name stands in place of what the base class says, whose type it would contradict.
+_OF_EVERY_MESSAGE = frozenset(dir(Message))
 
 
 def render_stub(root: Root, module: Module) -> str:
@@ -138,6 +142,8 @@ class _Stub:
         return f"def __init__({own}{listed}) -> None: ..."
 
     def _attribute(self, field: FieldDescriptorProto, maps: dict[str, DescriptorProto], names: NameSet) -> str:
+        if field.name in _OF_EVERY_MESSAGE:
+            return self._use("typing", "Any")
         if field.type_name in maps:
             key, value = maps[field.type_name].field
             kind = "MessageMap" if _is_message(value) else "ScalarMap"

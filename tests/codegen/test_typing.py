@@ -28,6 +28,7 @@ message A {
   E e = 7;
   string ClassVar = 8;
 }
+message Base { int32 DESCRIPTOR = 1; B Clear = 2; repeated B SerializeToString = 3; map<string, B> ByteSize = 4; }
 service Shadows { rpc Do(A) returns (B); }
 """
 
