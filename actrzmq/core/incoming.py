@@ -272,7 +272,7 @@ class InStreams:
         """Grant where progress has waited long enough."""
         for stream in list(self._busy):
             self._answer(stream, stream.channel.tick(now), now)
-            if stream.channel.next_deadline() is None:
+            if not stream.channel.is_at_work and stream.channel.next_deadline() is None:
                 self._busy.pop(stream, None)
 
     def next_deadline(self) -> int | None:
@@ -371,7 +371,7 @@ class InStreams:
         channel = stream.channel
         if channel.is_over:
             self._close(stream, channel.outcome)
-        elif channel.next_deadline() is not None:
+        elif channel.is_at_work or channel.next_deadline() is not None:
             self._busy[stream] = None
 
     def _answer_for_the_dead(self, channel: Channel, peer: Peer | None, now: int) -> None:

@@ -220,6 +220,11 @@ class ReceiveChannel:
     # what can be seen
 
     @property
+    def is_at_work(self) -> bool:
+        """Has anything come that is not done yet? Then progress is to be looked for, within a batch too."""
+        return self.completed_frames < self.received and not self.is_over
+
+    @property
     def has_begun(self) -> bool:
         """Has anything come?"""
         return self.received > 0 or self._count is not None

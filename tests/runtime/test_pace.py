@@ -52,6 +52,27 @@ async def test_a_fast_stream_keeps_its_pace_beside_a_slow_one(world: World) -> N
 
 
 @pytest.mark.serial
+async def test_a_sender_hears_of_progress_while_a_batch_is_worked_through(world: World) -> None:
+    sender, receiver = await world.start("Sender"), await world.start("Receiver")
+
+    async def slower(frame: DataStream, sender: ActrId) -> None:
+        await asyncio.sleep(0.05)
+
+    await receiver.context().register_stream("s", slower)
+    for number in range(100):
+        await sender.context().send_stream(to(receiver), DataStream("s", number, b"x"))
+    (stream,) = sender._engine.session.streams._out._by_key.values()
+    channel = stream.channel
+    assert channel is not None
+    heard = []
+    for _ in range(4):
+        done = channel.completed
+        await until(lambda done=done: channel.completed > done, "news of progress")  # type: ignore[misc]
+        heard.append(time.perf_counter())
+    assert heard[-1] - heard[0] < 0.8, "probes alone would take more than 0.9 s"
+
+
+@pytest.mark.serial
 async def test_a_fast_plain_callback_keeps_its_pace_beside_14_slow_ones(world: World) -> None:
     sender, receiver = await world.start("Sender"), await world.start("Receiver")
     context = receiver.context()
