@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections import Counter, deque
 from collections.abc import Callable
 
@@ -93,8 +94,11 @@ class Plane:
         if push is None:
             try:
                 push = self._connect(via, endpoint, now)
-            except zmq.ZMQError:  # out of descriptors: the stream says it again, and there may be some by then
-                self.counters["dropped.descriptors"] += 1
+            except zmq.ZMQError as error:
+                # Out of descriptors, the stream says it again, and there may be some by then. Where a peer has named
+                # a place that is none, nobody can be reached there.
+                is_full = error.errno in (errno.EMFILE, errno.ENFILE)
+                self.counters["dropped.descriptors" if is_full else "dropped.endpoint"] += 1
                 return
         push.used_at = now
         if push.backlog or not sockets.send(push.socket, frames):
@@ -137,7 +141,11 @@ class Plane:
 
     def _connect(self, via: Via, endpoint: str, now: int) -> _Push:
         socket = sockets.push()
-        sockets.connect(socket, endpoint)
+        try:
+            sockets.connect(socket, endpoint)
+        except zmq.ZMQError:
+            socket.close(0)
+            raise
         push = self._pushes[via, endpoint] = _Push(socket, now, deque())
         self._loop.add_reader(socket.FD, self._look, push)
         return push

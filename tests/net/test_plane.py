@@ -245,3 +245,11 @@ def test_whatever_has_come_is_taken_without_another_sign(node: Node, monkeypatch
                         node.woken.clear()
 
         node.run(take_all())
+
+
+@pytest.mark.parametrize("nowhere", ["tcp://127.0.0.1:x", "nonsense"])
+def test_an_endpoint_that_is_none_is_counted_as_such_and_costs_nothing(node: Node, nowhere: str) -> None:
+    before = descriptors()
+    node.send(direct(ONE, nowhere), 1)
+    assert node.plane.counters == {"dropped.endpoint": 1}
+    wait_until(lambda: descriptors() <= before, "end of the descriptors")
