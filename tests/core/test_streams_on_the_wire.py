@@ -8,7 +8,7 @@ import pytest
 
 from actrzmq.core.session import SessionLimits
 from actrzmq.core.streams import OutState, OutStream, StreamLimits, Wish
-from actrzmq.errors import ActrNotFound, ActrPermissionDenied, ActrRuntimeError, ActrStreamError
+from actrzmq.errors import ActrNotFound, ActrOverloaded, ActrPermissionDenied, ActrRuntimeError, ActrStreamError
 from actrzmq.testing.simulation import Collector, SimNode, World
 from actrzmq.wire.messages import Batch, DataStream, Lane, OpenStream, Path
 
@@ -302,6 +302,18 @@ def test_a_sender_that_changes_the_path_in_the_middle_of_a_stream_ends_it_and_no
     assert isinstance(sink.outcome, ActrStreamError)
     pair.world.run_until(lambda: sender.outcome is not ...)
     pair.assert_at_rest()
+
+
+def test_a_receiver_takes_no_more_streams_than_its_limit() -> None:
+    pair = Pair(limits=SessionLimits(streams=StreamLimits(streams=2)))
+    for number in range(3):
+        pair.register(f"s{number}")
+    senders = [pair.send(1, f"s{number}") for number in range(3)]
+    for one in senders[:2]:
+        one.ends = False
+    pair.world.run_until(lambda: senders[2].outcome is not ...)
+    assert isinstance(senders[2].outcome, ActrOverloaded)
+    assert "2 streams open already" in str(senders[2].outcome)
 
 
 def test_an_abort_ends_both_sides_with_its_reason() -> None:
