@@ -10,7 +10,7 @@ from actrzmq.core.session import SessionLimits
 from actrzmq.core.streams import OutState, OutStream, StreamLimits, Wish
 from actrzmq.errors import ActrNotFound, ActrOverloaded, ActrPermissionDenied, ActrRuntimeError, ActrStreamError
 from actrzmq.testing.simulation import Collector, SimNode, World
-from actrzmq.wire.messages import Batch, DataStream, Lane, OpenStream, Path
+from actrzmq.wire.messages import Batch, DataStream, Lane, Opened, OpenStream, Path
 
 
 class Sender:
@@ -314,6 +314,31 @@ def test_a_receiver_takes_no_more_streams_than_its_limit() -> None:
     pair.world.run_until(lambda: senders[2].outcome is not ...)
     assert isinstance(senders[2].outcome, ActrOverloaded)
     assert "2 streams open already" in str(senders[2].outcome)
+
+
+def test_a_question_over_the_control_plane_is_answered_there_though_the_direct_way_is_broken() -> None:
+    pair = Pair()
+    sink = pair.register()
+    sender = pair.send(3_000, wish=Wish.DIRECT)
+    pair.world.run_until(lambda: len(sink.frames) > 0)
+    pair.world.cut_planes.add(("receiver", "sender"))
+    pair.world.run_until(lambda: sender.outcome is not ...)
+    assert sender.outcome is None
+    assert sequences(sink) == list(range(1, 3_001))
+
+
+def test_a_channel_that_is_in_use_is_not_given_to_a_second_stream() -> None:
+    pair = Pair()
+    pair.register("first")
+    first = pair.send(1, "first", wish=Wish.RELAY)
+    first.ends = False
+    pair.world.run_until(lambda: first.sent == 1)
+    second = pair.send(1, "second", wish=Wish.RELAY)
+    assert first.stream.channel is not None
+    opened = Opened(second.stream.open, first.stream.channel.channel, Path.RELAY, 10, 1_000, "")
+    pair.sender.do(lambda session, now: session.streams._out.opened(second.stream.peer, opened, now))
+    assert second.stream.state is OutState.OPENING
+    assert pair.sender.session.streams._out._by_channel == {opened.channel: first.stream}
 
 
 def test_an_abort_ends_both_sides_with_its_reason() -> None:
