@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from actrzmq.runtime.visitor import NodeInfo, Visitor
 
 COLUMNS = ("type", "name", "instance", "state", "contract", "load", "version")
+WHOLE = ("type", "instance", "state", "contract")
+SPARE = ("version", "load", "contract")
 SHOWN_DIGITS = 12
 
 
@@ -54,7 +56,7 @@ def discovery(
         return chosen
 
     async def main(visitor: Visitor) -> None:
-        await show_nodes(visitor, choose, COLUMNS, _row, as_json=as_json, watches=watches)
+        await show_nodes(visitor, choose, COLUMNS, _row, whole=WHOLE, spare=SPARE, as_json=as_json, watches=watches)
 
     return run_visit(main, broker, realm, wait)
 

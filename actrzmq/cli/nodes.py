@@ -27,13 +27,18 @@ async def show_nodes(
     columns: Sequence[str],
     row: Callable[[NodeInfo], Sequence[object]],
     *,
+    whole: Sequence[str],
+    spare: Sequence[str],
     as_json: bool,
     watches: bool,
 ) -> None:
-    """Print a table, or JSON, of those nodes that `choose` leaves; with `watches`, go on until interrupted."""
+    """Print a table, or JSON, of those nodes that `choose` leaves; with `watches`, go on until interrupted.
+
+    `whole` and `spare` are as in `show_table`.
+    """
 
     def table(nodes: Sequence[NodeInfo]) -> None:
-        show_table(columns, [row(node) for node in nodes], {"state": STATES})
+        show_table(columns, [row(node) for node in nodes], {"state": STATES}, whole=whole, spare=spare)
 
     if not watches:
         nodes = choose(await _nodes(visitor))

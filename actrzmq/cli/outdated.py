@@ -54,6 +54,8 @@ def outdated(as_json: bool, url: str | None, timeout: float, manifest_path: str)
             for one in found
         ],
         _COLOURS,
+        whole=("dependency", "locked", "newest", "verdict"),
+        spare=("published",),
     )
     for one in found:
         for finding in one.findings:

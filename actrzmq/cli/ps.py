@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from actrzmq.runtime.visitor import NodeInfo, Visitor
 
 COLUMNS = ("id", "name", "state", "pid", "host", "uptime", "lag", "calls", "streams", "version")
+SPARE = ("version", "host", "lag", "streams", "calls", "uptime", "pid")
 
 
 @click.command()
@@ -25,7 +26,8 @@ COLUMNS = ("id", "name", "state", "pid", "host", "uptime", "lag", "calls", "stre
 def ps(watches: bool, as_json: bool, broker: str | None, realm: int | None, wait: float) -> int:
     """Show all nodes of the realm: id, name, state, process, host, uptime, lag of the event loop, open calls, streams.
 
-    With --watch on a terminal the table is drawn anew each second; elsewhere there is a line for each change.
+    With --watch on a terminal the table is drawn anew each second; elsewhere there is a line for each change. On a
+    narrow terminal the table has only the columns that fit; --json always has all.
 
     \b
     Examples:
@@ -35,7 +37,9 @@ def ps(watches: bool, as_json: bool, broker: str | None, realm: int | None, wait
     """
 
     async def main(visitor: Visitor) -> None:
-        await show_nodes(visitor, list, COLUMNS, _row, as_json=as_json, watches=watches)
+        await show_nodes(
+            visitor, list, COLUMNS, _row, whole=("id", "state"), spare=SPARE, as_json=as_json, watches=watches
+        )
 
     return run_visit(main, broker, realm, wait)
 

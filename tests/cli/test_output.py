@@ -67,3 +67,34 @@ def test_json_stays_the_same_with_what_a_terminal_would_obey_spelled_out(capsys:
     assert json.loads(shown) == value
     assert "ö" in shown
     assert all(one.isprintable() or one == "\n" for one in shown)
+
+
+def narrow(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setattr("actrzmq.cli.output.on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+ID = "6f3a19c2d4e5@0:acme+StreamEchoServer"
+ROW = (ID, "stream-echo", "up", "a.host.with.a.long.name", "1.0.0")
+HEADING = ("id", "name", "state", "host", "version")
+
+
+@pytest.mark.parametrize(
+    ("columns", "headings"),
+    [(120, "ID NAME STATE HOST VERSION"), (85, "ID NAME STATE HOST"), (80, "ID NAME STATE"), (40, "ID NAME STATE")],
+)
+def test_a_narrow_terminal_keeps_ids_whole_and_leaves_out_what_matters_least(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int, headings: str
+) -> None:
+    narrow(monkeypatch, columns)
+    show_table(HEADING, [ROW], whole=("id", "state"), spare=("version", "host"))
+    heading, first, *_ = capsys.readouterr().out.splitlines()
+    assert " ".join(heading.replace("\x1b[1m", "").replace("\x1b[0m", "").split()) == headings
+    assert first.startswith(f"{ID}  ")
+
+
+def test_what_fits_is_left_as_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow(monkeypatch, 30)
+    show_table(("id", "what"), [("1", "x" * 25)], whole=("id",), spare=("what",))
+    assert "x" * 25 in capsys.readouterr().out
