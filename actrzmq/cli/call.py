@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("type_or_name", metavar="TYPE")
 @click.argument("method", metavar="METHOD")
-@click.argument("text", metavar="[JSON]", default="{}")
+@click.argument("text", metavar="[JSON]", required=False)
 @click.option(
     "--timeout",
     type=seconds,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def call(
     type_or_name: str,
     method: str,
-    text: str,
+    text: str | None,
     timeout: float,
     pairs: Sequence[str],
     broker: str | None,
@@ -43,13 +43,14 @@ def call(
     """Call METHOD of one live instance of TYPE with the request JSON, and print the reply as JSON.
 
     TYPE is an actor type or the name of a published service. METHOD is a route key, or as much of its end as says
-    which one is meant. JSON may be `-` for standard input, and is `{}` by default. Exits with 1 if the call failed,
-    4 if there is no such service, method or instance, 5 if the reply did not come in time.
+    which one is meant. Without JSON the request is read from standard input, unless that is a terminal, as with `-`;
+    if there is nothing, it is `{}`. Exits with 1 if the call failed, 4 if there is no such service, method
+    or instance, 5 if the reply did not come in time.
 
     \b
     Examples:
       actr call acme+StreamEchoServer RegisterStream '{"stream_id": "x", "message_count": 3}'
-      echo '{"name": "Ada"}' | actr call demo+Greeter greeter.Greeter.Greet - --timeout 5
+      echo '{"name": "Ada"}' | actr call demo+Greeter greeter.Greeter.Greet --timeout 5
     """
     service = target(type_or_name)
     metadata = parse_metadata(pairs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from select import select
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
 TIMEOUT_S = 30.0
+FIRST_WORD_S = 10.0
+"""How long to wait for a pipe that was not asked for: it may be one that nobody writes to or closes."""
+NOTHING = "{}"
+"""A request that says nothing."""
 
 
 class Request(Struct, frozen=True):
@@ -68,20 +73,27 @@ def _exit_code(error: ActrRuntimeError) -> Exit:
     return exit_code_of(error)
 
 
-def read_json(text: str) -> str:
-    """The JSON of the command line, where `-` means standard input.
+def read_json(text: str | None) -> str:
+    """The JSON of the command line. `-` means standard input, and so does None unless a person sits at it.
 
-    Raises `ActrConfigError` for bytes that are no text.
+    Nothing at all there is `{}`. Raises `ActrConfigError` for bytes that are no text.
     """
-    if text != "-":
+    if text is None and (sys.stdin is None or sys.stdin.isatty()):
+        return NOTHING
+    if text is not None and text != "-":
         return text
-    content = sys.stdin.buffer.read(MAX_JSON_BYTES + 1)
+    if text is None and not select([sys.stdin], (), (), FIRST_WORD_S)[0]:
+        raise ActrConfigError(
+            f"nothing came on standard input within {FIRST_WORD_S:g} s; give the JSON, as in {NOTHING}, or `-` to wait"
+        )
+    content = sys.stdin.buffer.read(MAX_JSON_BYTES + 1) if sys.stdin else b""
     if len(content) > MAX_JSON_BYTES:
         raise ActrConfigError(f"standard input has more than {MAX_JSON_BYTES} bytes")
     try:
-        return content.decode()
+        read = content.decode()
     except UnicodeDecodeError as error:
         raise ActrConfigError(f"standard input is not UTF-8: {error.reason} at byte {error.start}") from None
+    return NOTHING if text is None and not read.strip() else read
 
 
 def parse_metadata(pairs: Sequence[str]) -> dict[str, str]:

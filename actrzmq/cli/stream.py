@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("type_or_name", metavar="TYPE")
 @click.argument("method", metavar="METHOD")
-@click.argument("text", metavar="[JSON]", default="{}")
+@click.argument("text", metavar="[JSON]", required=False)
 @click.option("--stream-id", metavar="ID", help="The stream to take.  [default: the JSON's stream_id]")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
 @click.option(
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def stream(
     type_or_name: str,
     method: str,
-    text: str,
+    text: str | None,
     stream_id: str | None,
     count: int | None,
     timeout: float,

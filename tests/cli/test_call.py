@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
 import pytest
 
+from actrzmq.cli.calling import read_json
+from actrzmq.errors import ActrConfigError
 from tests.cli.commands import MAIN, refused
 from tests.cli.conftest import Actr
 from tests.cli.lab import TYPE
@@ -37,6 +40,25 @@ def test_every_kind_of_field_goes_and_comes_back(at_lab: Actr) -> None:
 def test_names_may_be_in_camel_case_and_the_request_on_standard_input(at_lab: Actr) -> None:
     found = at_lab("call", TYPE, ECHO, "-", input='{"streamId": "s"}')
     assert json.loads(found.stdout)["stream_id"] == "s"
+
+
+def test_a_pipe_that_says_nothing_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actrzmq.cli.calling.FIRST_WORD_S", 0.05)
+    end, other = os.pipe()
+    with os.fdopen(end) as silent, os.fdopen(other, "w"):
+        monkeypatch.setattr("sys.stdin", silent)
+        with pytest.raises(ActrConfigError, match="nothing came on standard input"):
+            read_json(None)
+
+
+@pytest.mark.parametrize("more", [(), ("-",)])
+def test_without_json_the_request_is_read_from_a_pipe(at_lab: Actr, more: tuple[str, ...]) -> None:
+    found = at_lab("call", TYPE, ECHO, *more, input='{"name": "Ada"}\n')
+    assert json.loads(found.stdout)["name"] == "Ada"
+
+
+def test_what_a_pipe_says_has_to_be_json(at_lab: Actr) -> None:
+    assert "JSON" in refused(at_lab("call", TYPE, ECHO, input="Ada\n"), 2)
 
 
 def test_without_json_the_request_is_empty_and_the_reply_shows_its_defaults(at_lab: Actr) -> None:

@@ -29,6 +29,11 @@ def test_frames_are_text_where_they_can_be_and_hex_elsewhere(at_lab: Actr) -> No
     assert found.stdout == "one\nzwölf\nff00\n"
 
 
+def test_the_request_may_come_through_a_pipe(at_lab: Actr) -> None:
+    found = at_lab("stream", TYPE, "Send", input=request([b"one"]))
+    assert (found.returncode, found.stdout) == (0, "one\n")
+
+
 def test_as_json_each_frame_is_a_line(at_lab: Actr) -> None:
     found = at_lab("stream", TYPE, "Send", request(PARTS), "--json")
     assert [json.loads(line) for line in found.stdout.splitlines()] == [
