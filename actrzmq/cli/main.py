@@ -114,6 +114,9 @@ def actr(ctx: click.Context) -> int:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. Bugs come out as they are, with their traceback."""
+    if sys.stdout is None:  # which is how Python has it when it is started with none
+        click.echo("actr: standard output is closed, so there is nowhere to print to; >/dev/null hides it", err=True)
+        return Exit.FAILED
     try:
         result = actr.main(arguments, prog_name="actr", standalone_mode=False)
         sys.stdout.flush()
@@ -125,11 +128,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except ActrRuntimeError as error:
         click.echo(f"actr: {printable(error.message)}", err=True)
         return exit_code_of(error)
-    except (SystemExit, BrokenPipeError):  # the former is how click says the latter
+    except (SystemExit, BrokenPipeError):  # the former is how click says the latter: nobody reads on
         _hush()
         return Exit.OK
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{error.filename}: " if error.filename else "standard output: " if _is_stuck() else ""
         click.echo(f"actr: {printable(f'{where}{error.strerror or error}')}", err=True)
         return Exit.FAILED
     return result if isinstance(result, int) else Exit.OK
@@ -142,8 +145,18 @@ def _in_words(error: click.ClickException) -> str:
     return f"{command}: {one_line(error.format_message()).rstrip('.')}; see `{command} --help`"
 
 
+def _is_stuck() -> bool:
+    """Can't what was printed be written? Then the rest, and the last flush, go nowhere."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _hush()
+        return True
+    return False
+
+
 def _hush() -> None:
-    """Nobody reads what we print, and has had what they wanted: let the rest, and the last flush, go nowhere."""
+    """Let what is still printed, and the last flush, go nowhere."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -11,8 +13,8 @@ import pytest
 
 from actrzmq.cli.main import COMMANDS, find_command
 from actrzmq.cli.main import actr as group
-from tests.cli.commands import MAIN, actr, refused
-from tests.e2e.world import environment
+from tests.cli.commands import MAIN, MANIFEST, actr, refused
+from tests.e2e.world import environment, run_python
 
 
 def commands() -> dict[str, click.Command]:
@@ -100,3 +102,56 @@ def test_a_reader_that_leaves_is_no_failure(tmp_path: Path) -> None:
     with process.stderr as errors:
         assert errors.read() == ""
     assert process.wait(30) == 0
+
+
+INTERRUPTED_IMPORT = """
+import sys
+from importlib.metadata import entry_points
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "click":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+from actrzmq.cli.entry import main
+main()
+"""
+
+
+def test_ctrl_c_during_the_imports_is_like_any_other(tmp_path: Path) -> None:
+    found = run_python("-c", INTERRUPTED_IMPORT, "ps", cwd=tmp_path)
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "")
+
+
+def test_the_entry_point_runs_the_command_and_has_its_exit_code(tmp_path: Path) -> None:
+    (script,) = entry_points(group="console_scripts", name="actr")
+    found = run_python("-c", f"from {script.module} import main; main()", "inti", cwd=tmp_path)
+    assert refused(found, 2).startswith("actr: there is no command 'inti'")
+
+
+def unprintable(redirection: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    (cwd / "Actr.toml").write_text(f'{MANIFEST}[scripts]\nlong = "true"\n')
+    command = shlex.join([sys.executable, *MAIN, "run", "--list"])
+    return subprocess.run(
+        ["sh", "-c", f"{command} {redirection}"],
+        cwd=cwd,
+        env=environment(PYTHONUNBUFFERED=""),  # what is left in a buffer is written at the very end, again
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_an_output_that_is_closed_is_said_in_one_line(tmp_path: Path) -> None:
+    assert "standard output is closed" in refused(unprintable(">&-", tmp_path), 1)
+
+
+def test_an_output_that_is_full_is_said_in_one_line(tmp_path: Path) -> None:
+    said = refused(unprintable(">/dev/full", tmp_path), 1)
+    assert said == "actr: standard output: No space left on device\n"
+
+
+def test_a_closed_standard_error_changes_nothing(tmp_path: Path) -> None:
+    assert unprintable("2>&-", tmp_path).returncode == 0
