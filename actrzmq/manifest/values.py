@@ -118,6 +118,12 @@ def file_fingerprint(table: Table, key: str) -> str:
     return value
 
 
+_NOT_LOOPBACK = (
+    "is not a loopback address, and the broker has no encryption yet: whoever reaches the port could call "
+    "every actor; listen at 127.0.0.1, and reach it from elsewhere through an SSH tunnel"
+)
+
+
 def broker_address(url: str) -> str | None:
     """What is wrong with `url` as the address of a broker, in words; None if nothing is."""
     if url.lower().startswith(("ws://", "wss://", "http://", "https://")):
@@ -129,7 +135,7 @@ def broker_address(url: str) -> str | None:
         return f"is not {_ADDRESS}"
     if match[1] == "*" or match[2] == "*" or not 0 < int(match[2]) <= 65535:
         return "names no one place to connect to; expected a host and a port from 1 to 65535"
-    return None
+    return None if _is_loopback(match[1]) else _NOT_LOOPBACK
 
 
 def listen_address(url: str) -> str | None:
@@ -143,12 +149,7 @@ def listen_address(url: str) -> str | None:
     match = _TCP.fullmatch(url)
     if match is None or (match[2] != "*" and int(match[2]) > 65535):
         return f"is not {_ADDRESS}"
-    if not _is_loopback(match[1]):
-        return (
-            "is not a loopback address, and the broker has no encryption yet: whoever reaches the port could call "
-            "every actor; listen at 127.0.0.1, and reach it from elsewhere through an SSH tunnel"
-        )
-    return None
+    return None if _is_loopback(match[1]) else _NOT_LOOPBACK
 
 
 def _is_loopback(host: str) -> bool:

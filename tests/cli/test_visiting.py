@@ -68,6 +68,13 @@ def test_an_address_that_is_none_is_refused_wherever_it_stands(tmp_path: Path) -
     assert "ACTRZMQ_BROKER='nonsense'" in refused(actr("ps", cwd=tmp_path, ACTRZMQ_BROKER="nonsense"), 2)
 
 
+@pytest.mark.parametrize("url", ["tcp://10.0.0.1:5570", "tcp://broker.example:5570", "tcp://0.0.0.0:5570"])
+def test_an_address_at_which_no_broker_would_listen_is_refused_at_once(tmp_path: Path, url: str) -> None:
+    said = refused(actr("ps", "--broker", url, cwd=tmp_path), 2)
+    assert f"--broker '{url}' is not a loopback address" in said
+    assert "SSH tunnel" in said
+
+
 def test_what_is_said_counts_before_the_environment_and_that_before_the_manifest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,6 +199,7 @@ SENTENCES = [
         '[system.broker]\nurl = "tcp://x"\n',
         "system.broker.url: 'tcp://x' is not an address such as tcp://127.0.0.1:5570",
     ),
+    ('[system.broker]\nurl = "tcp://10.0.0.1:5570"\n', "is not a loopback address"),
     ('[system.broker]\nurl = "tcp://a:0"\n', "expected a host and a port from 1 to 65535"),
     ('[system.broker]\nurl = "ipc://relative"\n', "is not an absolute path"),
     (
@@ -206,8 +207,8 @@ SENTENCES = [
         "system.signaling.url: 'ws://h/x' is for a signaling server; this runtime",
     ),
     (
-        '[system.broker]\nurl = "tcp://a:1"\n[system.signaling]\nurl = "tcp://a:2"\n',
-        'system.signaling.url: expected the same as system.broker.url, tcp://a:1, found "tcp://a:2"',
+        '[system.broker]\nurl = "tcp://127.0.0.1:1"\n[system.signaling]\nurl = "tcp://127.0.0.1:2"\n',
+        'system.signaling.url: expected the same as system.broker.url, tcp://127.0.0.1:1, found "tcp://127.0.0.1:2"',
     ),
     ("[system.webrtc]\nstun_urls = []\n", "system.webrtc: this runtime connects processes over ZeroMQ"),
     ('[system.ais_endpoint]\nurl = "x"\n', "system.ais_endpoint: this runtime connects processes over ZeroMQ"),
