@@ -76,7 +76,8 @@ def examine(manifest_path: Path, protos: Path | None, output: Path | None, *, of
         locked = lock.dependencies.get(alias) if lock else None
         if locked:
             checks.append(_files(alias, locked, folder))
-    checks += _generated(manifest, folder, manifest.directory / "generated" if output is None else output)
+    if not _lacks_files(manifest, checks, folder):
+        checks += _generated(manifest, folder, manifest.directory / "generated" if output is None else output)
     if not offline:
         from actrzmq.cli.online import look_around  # it makes checks, too
 
@@ -158,6 +159,13 @@ def _first_difference(alias: str, locked: LockedDependency, contract: Contract) 
     if contract.fingerprint != locked.fingerprint:
         return f"the files make {contract.fingerprint}, the lock file says {locked.fingerprint}"
     return ""
+
+
+def _lacks_files(manifest: Manifest, checks: Sequence[Check], protos: Path) -> bool:
+    """Is there no code to compare before the install that `checks` advise, for want of what it is made from?"""
+    if not any(check.outcome is Outcome.FAIL and check.next_step == INSTALL for check in checks):
+        return False
+    return not all((protos / REMOTE / alias).is_dir() for alias in manifest.dependencies)
 
 
 def _generated(manifest: Manifest, protos: Path, output: Path) -> Iterator[Check]:

@@ -58,7 +58,7 @@ def dependency_sources(remote: Path, alias: str) -> dict[str, Source]:
     sources = read_sources(folder, shown(folder)) if folder.is_dir() else {}
     if not sources:
         raise ActrConfigError(
-            f"the dependency {alias!r} has no files in {shown(folder)}; put the .proto files there that it exports"
+            f"the dependency {alias!r} has no files in {shown(folder)}; `actr install` fetches and locks them"
         )
     return sources
 

@@ -39,8 +39,6 @@ class Answer(Struct, frozen=True):
     """None: there is no such version."""
     newest: Published | None = None
     """What there is instead of a version that is not there."""
-    reason: str = ""
-    """Why there is nothing, in the broker's words."""
 
 
 def locked_for(dependency: Dependency, lock: Lock | None) -> LockedDependency | None:
@@ -96,10 +94,10 @@ async def _ask(catalogue: Catalogue, question: Question) -> Answer:
     dependency = question.dependency
     try:
         return Answer(await catalogue.describe(dependency.actor_type, dependency.name or "", question.fingerprint))
-    except ActrNotFound as error:
+    except ActrNotFound:
         if not question.fingerprint:
-            return Answer(None, reason=error.message)
+            return Answer(None)
     try:
         return Answer(None, await catalogue.describe(dependency.actor_type, dependency.name or ""))
-    except ActrNotFound as error:
-        return Answer(None, reason=error.message)
+    except ActrNotFound:
+        return Answer(None)

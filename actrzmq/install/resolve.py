@@ -117,7 +117,7 @@ def _accepted(question: Question, answer: Answer, lock: Lock | None, cached: Cac
     old = locked_for(dependency, lock)
     published = answer.published
     if published is None and answer.newest is None:
-        raise ActrNotFound(_nothing(dependency, answer.reason))
+        raise ActrNotFound(_nothing(dependency))
     if published is None:
         assert answer.newest is not None
         if dependency.fingerprint:
@@ -134,18 +134,20 @@ def _accepted(question: Question, answer: Answer, lock: Lock | None, cached: Cac
     return published, published.contract
 
 
-def _nothing(dependency: Dependency, reason: str) -> str:
+def _nothing(dependency: Dependency) -> str:
     return (
-        f"{dependency.alias}: nothing is published for {target(dependency)} in realm {dependency.realm}"
-        f"{f' ({reason})' if reason else ''}; start that service once (what it publishes stays with the broker), or "
-        "correct the dependency in Actr.toml"
+        f"{dependency.alias}: nothing is published for {target(dependency)} in realm {dependency.realm}; start "
+        "that service once, visible and with exports (the broker keeps what it publishes), or say what it is found by "
+        "with --type or --name, or in the manifest if it is there already"
     )
 
 
 def target(dependency: Dependency) -> str:
     """What a dependency is found by, for people."""
     by = [str(dependency.actor_type)] if dependency.actor_type else []
-    return " ".join([*by, *([f"named {dependency.name!r}"] if dependency.name else [])])
+    if dependency.name:
+        by.append(f"named {dependency.name!r}" if by else f"the name {dependency.name!r}")
+    return " ".join(by)
 
 
 def _accept(dependency: Dependency) -> str:

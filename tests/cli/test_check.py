@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,15 @@ def test_json_says_the_same(project: Folder) -> None:
         "message": "Actr.lock.toml is not there",
         "next": "run `actr install`",
     } in ran.json["checks"]
+
+
+def test_before_the_first_install_there_is_one_thing_to_do(project: Folder) -> None:
+    (project.path / "Actr.lock.toml").unlink()
+    shutil.rmtree(project.path / "protos" / "remote")
+    ran = project.actr("check", "--offline")
+    assert ran.code == 2
+    bad = [line for line in ran.out.splitlines() if not line.startswith("PASS")]
+    assert bad == ["FAIL lock file: Actr.lock.toml is not there; run `actr install`"]
 
 
 def test_a_project_without_contracts_needs_neither_lock_file_nor_generated_code(

@@ -137,7 +137,7 @@ def test_messages_nested_too_deep_are_refused(project: Project) -> None:
 
 def test_a_dependency_without_files_says_what_is_missing(project: Project) -> None:
     project.write("protos/local/a.proto", 'syntax = "proto3"; message A {}')
-    with pytest.raises(ActrConfigError, match=r"'dep' has no files in .*protos/remote/dep; put the .proto files there"):
+    with pytest.raises(ActrConfigError, match=r"'dep' has no files in .*protos/remote/dep; `actr install` fetches"):
         project.gen(aliases=("dep",))
 
 
