@@ -11,10 +11,16 @@ from actrzmq.cli.exits import one_line
 from actrzmq.cli.output import on_terminal, show_json, show_json_line, show_table
 
 if TYPE_CHECKING:
+    import asyncio
+
     from actrzmq.runtime.visitor import NodeInfo, Visitor
 
 STATES = {"up": "green", "draining": "yellow", "lagging": "yellow", "unreachable": "red"}
 PERIOD_S = 1.0
+AWAY_MS = 500
+"""A connection that is made anew takes less."""
+SETTLE_S = 3.0
+"""How long nodes have to come back to a broker that has restarted, before they count as gone."""
 
 watch_option = click.option("--watch", "watches", is_flag=True, help="Go on, and show what changes, until Ctrl-C.")
 
@@ -68,17 +74,43 @@ async def _watch(visitor: Visitor, choose: Callable[[Sequence[NodeInfo]], Sequen
 
     from actrzmq.errors import ActrTimeoutError, ActrTransportError
 
-    is_away = False
+    loop = asyncio.get_running_loop()
+    epoch, settled_at = visitor.epoch, 0.0
+    known: set[str] = set()
+    is_told = False
     while True:
+        look = loop.create_task(_nodes(visitor))
         try:
-            show(choose(await _nodes(visitor)))
-            is_away = False
+            is_told = await _tell_when_away(visitor, look, is_told=is_told)
+            nodes = choose(await look)
         except (ActrTransportError, ActrTimeoutError) as error:
             # A broker that restarts is part of what one watches.
-            if not is_away:
+            if not is_told:
                 click.echo(f"actr: {one_line(error.message)}; trying on", err=True)
-            is_away = True
+            is_told = True
+        else:
+            is_told = False
+            if visitor.epoch != epoch:
+                epoch, settled_at = visitor.epoch, loop.time() + SETTLE_S
+            found = {str(node.id) for node in nodes}
+            # Whoever lives comes back to a broker that has restarted, in a moment: who has gone is known after it.
+            if known <= found or loop.time() >= settled_at:
+                known = found
+                show(nodes)
+        finally:
+            look.cancel()
         await asyncio.sleep(PERIOD_S)
+
+
+async def _tell_when_away(visitor: Visitor, look: asyncio.Task[list[NodeInfo]], *, is_told: bool) -> bool:
+    """Wait until `look` is done, and say if the broker is away meanwhile, unless that `is_told`; is it now?"""
+    import asyncio
+
+    while not (await asyncio.wait([look], timeout=PERIOD_S / 2))[0]:
+        if not is_told and visitor.away_ms > AWAY_MS:
+            click.echo("actr: the broker is away, and what is shown is how it was; trying on", err=True)
+            is_told = True
+    return is_told
 
 
 def _redraw(table: _Show) -> _Show:

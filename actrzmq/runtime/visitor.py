@@ -14,6 +14,7 @@ from actrzmq.errors import ActrConfigError, ActrTransportError
 from actrzmq.identity import MAX_REALM, ActrId, ActrType
 from actrzmq.manifest import values
 from actrzmq.manifest.model import MANIFEST_NAME, Manifest
+from actrzmq.net.clock import boottime_ms
 from actrzmq.runtime.context import Context
 from actrzmq.runtime.engine import Engine
 from actrzmq.runtime.limits import check_name, check_timeout
@@ -76,8 +77,19 @@ class Visitor:
 
     def __init__(self, engine: Engine) -> None:
         self._lookup = engine.lookup
+        self._registration = engine.session.registration
         self.context = Context(engine.parts)
         """What it discovers, calls and streams with."""
+
+    @property
+    def away_ms(self) -> int:
+        """For how long the broker has been away; 0 while it is there."""
+        return self._registration.away(boottime_ms())
+
+    @property
+    def epoch(self) -> int:
+        """Which start of the broker this is: another number after each restart."""
+        return self._registration.epoch
 
     async def describe(
         self, actor_type: ActrType | None = None, name: str = "", fingerprint: str = "", with_files: bool = True

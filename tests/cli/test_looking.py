@@ -116,3 +116,24 @@ def test_watching_tells_who_comes_and_goes_until_ctrl_c(
     watching.process.send_signal(signal.SIGINT)
     assert watching.wait() == 130
     assert "Traceback" not in watching.err
+
+
+def test_watching_says_that_the_broker_is_away_and_takes_nobody_for_gone_who_lives(
+    tmp_path: Path, folder: Path
+) -> None:
+    own = World(folder, tmp_path)
+    try:
+        broker = own.broker()
+        lab.start(own, folder)
+        watching = own.start(*MAIN, "ps", "--watch", cwd=tmp_path)
+        watching.wait_for(r"up  [0-9a-f]+@0:acme\+Lab  lab")
+        broker.stop()
+        watching.wait_for("the broker is away")
+        own.broker(own.url)
+        second = lab.start(own, folder)
+        watching.wait_for(rf"up  {re.escape(second.out.split()[1])}  lab")
+        assert "down" not in watching.out
+        assert watching.out.count("up  ") == 2
+        assert watching.err.count("the broker is away") == 1
+    finally:
+        own.stop()
