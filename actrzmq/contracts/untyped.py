@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -11,6 +13,9 @@ from actrzmq.contracts.bundle import Contract
 from actrzmq.contracts.complete import imports_first
 from actrzmq.contracts.pools import fresh_pool
 from actrzmq.errors import ActrConfigError, ActrDecodeError
+
+_NO_FIELD = re.compile(r'essage type "([^"]+)" has no field named "([^"]*)"')
+"""How protobuf says it; what follows are names in camel case."""
 
 
 class Untyped:
@@ -45,9 +50,17 @@ class Untyped:
         try:
             json_format.Parse(text, message, descriptor_pool=self._pool)
         except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            reason = self._unknown_field(str(error)) or " ".join(str(error).split()).rstrip(".") or type(error).__name__
             raise ActrConfigError(f"the JSON is no {kind.full_name}: {reason}") from None
         return message.SerializeToString()
+
+    def _unknown_field(self, reason: str) -> str | None:
+        """A field that is not there, with the names that the .proto file has; None if `reason` is another one."""
+        match = _NO_FIELD.search(reason)
+        if match is None:
+            return None
+        fields = ", ".join(field.name for field in self._pool.FindMessageTypeByName(match[1]).fields)
+        return f"{match[1]} has no field {match[2]!r}; it has {fields or 'none'}"
 
     def decode(self, route_key: str, body: bytes) -> str:
         """The response of that method as JSON, with names as in the .proto file. Raises `ActrDecodeError`."""

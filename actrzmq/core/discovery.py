@@ -306,7 +306,7 @@ def _nobody(ask: Discover, hidden: int) -> ActrNotFound:
     what = f"no live node of type {ask.type}" if ask.type else f"no live node that publishes {ask.name!r}"
     if hidden:
         return ActrNotFound(f"{what} takes new work: {hidden} are stopping or do not respond; try again later")
-    return ActrNotFound(f"{what}; is its process running, and does it use the same broker?")
+    return ActrNotFound(f"{what}; is its process running, and does it use the same broker (`actr ps` shows who does)?")
 
 
 def _no_answer(away: int) -> ActrTransportError:

@@ -138,3 +138,8 @@ def test_ctrl_c_ends_a_call_that_waits_with_130_and_no_traceback(world: World, s
     assert calling.wait() == 130
     assert "Traceback" not in calling.err
     assert calling.out == ""
+
+
+def test_a_field_that_is_not_there_is_answered_with_the_names_of_the_proto_file(at_lab: Actr) -> None:
+    said = refused(at_lab("call", TYPE, ECHO, '{"stream": "s"}'), 2)
+    assert "lab.Sample has no field 'stream'; it has name, big, colour, counts, at, parts, ratio, stream_id" in said

@@ -79,7 +79,7 @@ def test_what_was_found_ends_the_question() -> None:
     assert len(asker.outcomes) == 1
 
 
-@pytest.mark.parametrize(("hidden", "words"), [(0, "is its process running"), (2, "2 are stopping")])
+@pytest.mark.parametrize(("hidden", "words"), [(0, "`actr ps` shows who does"), (2, "2 are stopping")])
 def test_who_does_not_wait_is_told_at_once_that_there_is_nobody(hidden: int, words: str) -> None:
     asker = Asker()
     asker.hear(NotFound(asker.ask(), hidden))
