@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from importlib.resources import files
 from itertools import groupby
@@ -43,7 +44,7 @@ _WORDS = {
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path), default=Path(), metavar="[DIR]")
+@click.argument("directory", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--template",
     type=click.Choice(list(_WORDS)),
@@ -53,8 +54,8 @@ _WORDS = {
 )
 @click.option("--manufacturer", default=MANUFACTURER, show_default=True, help="First half of the actor types.")
 @click.option("--name", help="What the service is called.  [default: the folder's name]")
-def init(directory: Path, template: str, manufacturer: str, name: str | None) -> None:
-    """Write a new project into DIR, by default into the current folder.
+def init(directory: Path | None, template: str, manufacturer: str, name: str | None) -> None:
+    """Write a new project into DIR, by default into the current folder if that is empty.
 
     It has a server, a client, a test that runs them, and a README that says how to go on. Files that exist are
     never touched: if there is one in the way, nothing is written.
@@ -64,7 +65,9 @@ def init(directory: Path, template: str, manufacturer: str, name: str | None) ->
       actr init hello
       actr init --template stream --manufacturer demo counter
     """
-    folder = Path(os.path.abspath(directory))
+    folder = Path(os.path.abspath(directory or Path()))
+    if directory is None and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise CommandError(f"{folder} is not empty; to make a folder for the project: actr init DIR")
     texts = project_files(template, manufacturer, name or folder.name)
     in_the_way = [path for path in texts if os.path.lexists(folder / path)]
     if in_the_way:
@@ -76,7 +79,8 @@ def init(directory: Path, template: str, manufacturer: str, name: str | None) ->
         with (folder / path).open("x") as file:
             file.write(text)
         click.echo(f"wrote {os.path.relpath(folder / path)}")
-    click.echo(f"\nREADME.md says how to go on; first:\n  cd {os.path.relpath(folder / 'server')} && actr gen")
+    server = shlex.quote(os.path.relpath(folder / "server"))
+    click.echo(f"\nREADME.md says how to go on; first:\n  cd {server} && actr install && actr gen")
 
 
 def project_files(template: str, manufacturer: str, name: str) -> dict[str, str]:
@@ -100,7 +104,7 @@ def _text(source: str, values: Mapping[str, str]) -> str:
 def _with_imports_sorted(text: str) -> str:
     """`text` with neighbouring `from … import …` lines in order: which comes first depends on the project's name."""
     lines: list[str] = []
-    for are_imports, found in groupby(text.splitlines(keepends=True), lambda line: line.startswith("from ")):
+    for are_imports, found in groupby(text.splitlines(keepends=True), lambda line: line.lstrip().startswith("from ")):
         block = list(found)
         lines += sorted(block, key=lambda line: line.split()[1]) if are_imports else block
     return "".join(lines)
