@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import REPOSITORY, environment
+from tests.e2e.world import REPOSITORY, World, environment, run_python
 from tests.supervision.clones import wait_gone, write_program
 from tests.test_docs import blocks
 
@@ -131,3 +131,47 @@ def source(cached: Path) -> Path:
     """The exported file that `cached` is a copy of, on the other side of the example."""
     sides = cached.parents[4].glob(f"*/protos/local/{cached.name}")
     return next(sides)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[World]:
+    """The examples' clients with their code generated, and no broker yet."""
+    world = World(tmp_path / "examples", tmp_path)
+    yield world
+    world.stop()
+
+
+CLIENTS = (
+    ("echo/client", ("hello",)),
+    ("echo/decorated", ("hello",)),
+    ("peer-streams/client", ("lively", "5")),
+    ("worker-pool/client", ("3",)),
+)
+
+
+@pytest.mark.parametrize(("client", "arguments"), CLIENTS)
+def test_a_client_says_in_one_line_what_is_missing(
+    home: World, free_address: str, client: str, arguments: tuple[str, ...]
+) -> None:
+    shutil.copytree(EXAMPLES / client, home.example, ignore=shutil.ignore_patterns("generated", "__pycache__"))
+    if "decorated" not in client:
+        done = run_python("-c", "from actrzmq.cli.main import main; main()", "gen", cwd=home.example)
+        assert done.returncode == 0, done.stderr
+    program = home.example / "client.py"
+    program.write_text(program.read_text().replace("WAIT_S = 10\n", "WAIT_S = 2\n"))
+    home.url = free_address
+    without_broker = home.start("client.py", *arguments, cwd=home.example)
+    interrupted = home.start("client.py", *arguments, cwd=home.example)
+    wrong = home.start("client.py", cwd=home.example)
+    interrupted.wait_for("no broker url")
+    interrupted.process.send_signal(signal.SIGINT)
+    assert without_broker.wait() == 3
+    assert without_broker.err.splitlines()[-1] == "client.py: no broker; start it with `actrzmq-broker`"
+    assert interrupted.wait() == 130
+    assert wrong.wait() == 2
+    assert len(wrong.err.splitlines()) == 1
+    home.broker()
+    alone = home.start("client.py", *arguments, cwd=home.example)
+    assert alone.wait() == 4, alone.err
+    assert "no live node of type" in alone.err.splitlines()[-1]
+    assert "Traceback" not in without_broker.err + interrupted.err + alone.err

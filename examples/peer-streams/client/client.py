@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 from pathlib import Path
 
-from actrzmq import ActrId, ActrRuntimeError, ActrSystem, ActrType, Context, DataStream, Dest
+from actrzmq import ActrId, ActrNotFound, ActrRuntimeError, ActrSystem, ActrType, Context, DataStream, Dest
 
 from generated import session_actor, tempo_actor
 from generated.local import session_pb2
@@ -16,13 +17,14 @@ from tempo import Tempo
 
 MANIFEST = Path(__file__).with_name("Actr.toml")
 SERVER = ActrType("acme", "DuplexServer")
+WAIT_S = 10
 
 
 class Session(session_actor.SessionHandler):
     """What the main program asks."""
 
     async def run(self, req: session_pb2.RunRequest, ctx: Context) -> session_pb2.RunResponse:
-        server = await ctx.discover(SERVER, timeout_ms=10_000)
+        server = await ctx.discover(SERVER, timeout_ms=WAIT_S * 1000)
         down, up = f"{req.name}-down", f"{req.name}-up"
         numbers: list[int] = []
 
@@ -48,14 +50,25 @@ class Session(session_actor.SessionHandler):
 async def main(name: str, frames: int) -> None:
     async with await ActrSystem.from_toml(MANIFEST) as system:
         node = system.attach(session_actor.SessionWorkload(Session()), tempo_actor.TempoWorkload(Tempo()))
-        ref = await node.start()
+        async with asyncio.timeout(WAIT_S):
+            ref = await node.start()
         request = session_pb2.RunRequest(name=name, frames=frames)
         done = await ref.call(request.route_key, request)
         print(f"{name}: {done.sent} frames up, {done.received} frames down")
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, usage=argparse.SUPPRESS)
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("frames", metavar="FRAMES", type=int)
+    given = parser.parse_args()
     try:
-        asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+        asyncio.run(main(given.name, given.frames))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except TimeoutError:
+        print("client.py: no broker; start it with `actrzmq-broker`", file=sys.stderr)
+        sys.exit(3)
     except ActrRuntimeError as error:
-        sys.exit(f"{error.code.name}: {error.message}")
+        print(f"client.py: {error.code.name}: {error.message}", file=sys.stderr)
+        sys.exit(4 if isinstance(error, ActrNotFound) else 1)

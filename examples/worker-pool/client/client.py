@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import math
 import sys
 from collections import Counter
 from pathlib import Path
 
-from actrzmq import ActrRuntimeError, ActrSystem, ActrType, Dest
+from actrzmq import ActrNotFound, ActrRuntimeError, ActrSystem, ActrType, Dest
 
 from generated.remote.worker_pool.pool_client import WorkerClient
 from generated.remote.worker_pool.pool_pb2 import FactorRequest
 
 MANIFEST = Path(__file__).with_name("Actr.toml")
-POOL = Dest.type(ActrType("acme", "Worker"))
+POOL_TYPE = ActrType("acme", "Worker")
+WAIT_S = 10
 FIRST = 1_000_003_000_000
 
 
 async def main(jobs: int, at_once: int) -> None:
     async with await ActrSystem.from_toml(MANIFEST) as system:
-        ref = await system.attach().start()
-        workers = WorkerClient(ref.context(), POOL)
+        async with asyncio.timeout(WAIT_S):
+            ref = await system.attach().start()
+        await ref.discover(POOL_TYPE, timeout_ms=WAIT_S * 1000)
+        workers = WorkerClient(ref.context(), Dest.type(POOL_TYPE))
         done: Counter[str] = Counter()
         free = asyncio.Semaphore(at_once)
 
@@ -43,7 +47,20 @@ async def main(jobs: int, at_once: int) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, usage=argparse.SUPPRESS)
+    parser.add_argument("jobs", metavar="JOBS", type=int)
+    parser.add_argument("at_once", metavar="AT_ONCE", type=int, nargs="?", default=16)
+    given = parser.parse_args()
     try:
-        asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 16))
-    except* ActrRuntimeError as failed:
-        sys.exit(f"{len(failed.exceptions)} jobs failed; the first: {failed.exceptions[0]}")
+        asyncio.run(main(given.jobs, given.at_once))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except TimeoutError:
+        print("client.py: no broker; start it with `actrzmq-broker`", file=sys.stderr)
+        sys.exit(3)
+    except ExceptionGroup as failed:
+        print(f"client.py: {len(failed.exceptions)} jobs failed; the first: {failed.exceptions[0]}", file=sys.stderr)
+        sys.exit(1)
+    except ActrRuntimeError as error:
+        print(f"client.py: {error.code.name}: {error.message}", file=sys.stderr)
+        sys.exit(4 if isinstance(error, ActrNotFound) else 1)
