@@ -5,13 +5,15 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import World, messages, received
+from tests.e2e.world import World, environment, messages, received
 
 
 def connection_to(listener: socket.socket) -> socket.socket:
@@ -211,6 +213,28 @@ def test_a_program_that_waits_for_its_broker_may_be_told_to_stop(
     waiting.process.send_signal(number)
     assert waiting.wait(5) == 128 + number
     assert "Traceback" not in waiting.err
+
+
+def test_a_client_whose_reader_goes_leaves_without_a_word(world: World) -> None:
+    world.broker()
+    world.server("--interval", "0.01")
+    with subprocess.Popen(
+        [sys.executable, "client.py", "my-stream", "5000"],
+        cwd=world.example / "client",
+        env=environment(ACTRZMQ_BROKER=world.url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as client:
+        assert client.stdout is not None
+        assert client.stderr is not None
+        assert client.stdout.readline().startswith("Received: ")
+        client.stdout.close()
+        try:
+            assert client.wait(20) == 141
+        finally:
+            client.kill()
+        assert client.stderr.read() == ""
 
 
 def test_a_second_ctrl_c_ends_a_client_at_once(world: World) -> None:

@@ -2,7 +2,8 @@
 
 Exits 0 if exactly these came, in order, once each; 1 if not; 2 for wrong arguments or a wrong manifest;
 3 if there is no broker, 4 if there is no server. Told to stop, it leaves in order and exits with 128 and the
-number of the signal: 130 after Ctrl-C, 143 after SIGTERM, 129 when its terminal has closed.
+number of the signal: 130 after Ctrl-C, 143 after SIGTERM, 129 when its terminal has closed,
+141 when nobody reads what it prints.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import argparse
 import asyncio
 import logging
 import math
+import os
+import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from actrzmq import (
     ActrConfigError,
@@ -98,6 +101,21 @@ class LocalStreamService(local_service_actor.LocalStreamServiceHandler):
             ended.cancel()
             complete.cancel()
             await self.stream.close()
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Standard output. Where its reader has gone, as `head` does, the program is told to stop, once."""
+
+    is_cut = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], BrokenPipeError):
+            super().handleError(record)
+            return
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())  # for what is still written
+        if not self.is_cut:
+            self.is_cut = True
+            signal.raise_signal(signal.SIGINT)
 
 
 class Failure(Exception):
@@ -185,7 +203,7 @@ def main() -> int:
     """The exit code, as the module says."""
     arguments = parse()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    lines = logging.StreamHandler(sys.stdout)
+    lines = Lines(sys.stdout)
     lines.setFormatter(logging.Formatter("%(message)s"))
     logger.setLevel(logging.INFO)
     logger.addHandler(lines)
@@ -193,7 +211,7 @@ def main() -> int:
     try:
         asyncio.run(receive(arguments.actr_toml, arguments.stream_id, arguments.count, arguments.wait))
     except KeyboardInterrupt:
-        return 130
+        return 141 if lines.is_cut else 130
     except (Failure, ActrRuntimeError) as error:
         print(f"client.py: {error}", file=sys.stderr)
         return error.code if isinstance(error, Failure) else 2 if isinstance(error, ActrConfigError) else 1
