@@ -173,8 +173,10 @@ class ActrRef:
         if self._engine.failure is not None:
             raise self._engine.failure
 
-    async def wait_for_ctrl_c_and_shutdown(self) -> None:
+    async def wait_for_ctrl_c_and_shutdown(self) -> signal.Signals | None:
         """Serve until SIGINT, SIGTERM or SIGHUP, then drain and stop. A second signal ends the process at once.
+
+        Returns the signal; None if the node was shut down otherwise.
 
         SIGHUP is left to a program that handles or ignores it itself. Signals reach the main thread only; on a loop in
         another one this waits for the shutdown. Raises as `wait_for_shutdown`.
@@ -185,7 +187,7 @@ class ActrRef:
             log.info("signal %s: draining for at most %d ms", number.name, self._manifest.runtime.drain_ms)
             received.set()
 
-        with listening(stop, always=(signal.SIGINT, signal.SIGTERM), if_free=(signal.SIGHUP,)):
+        with listening(stop, always=(signal.SIGINT, signal.SIGTERM), if_free=(signal.SIGHUP,)) as ears:
             log.info("serving id=%s; Ctrl-C or SIGTERM stops it", self.actor_id())
             ends = [asyncio.ensure_future(event.wait()) for event in (received, self._stopped)]
             try:
@@ -195,6 +197,7 @@ class ActrRef:
                     end.cancel()
             await self.shutdown()
             await self.wait_for_shutdown()
+            return ears.heard
 
     def _stop_soon(self) -> asyncio.Task[None]:
         if self._stopping is None:

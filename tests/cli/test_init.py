@@ -30,13 +30,12 @@ def test_a_new_project_passes_its_own_test_after_the_commands_of_its_readme(at_h
     made = actr("init", "--template", template, "--manufacturer", "demo", "my-first", cwd=at_home.folder)
     assert (made.returncode, made.stderr) == (0, "")
     project = at_home.folder / "my-first"
-    environment = {"ACTRZMQ_BROKER": at_home.url}
     for side in ("server", "client"):
         early = run_python(f"{side}.py", cwd=project / side)
         assert (early.returncode, len(early.stderr.splitlines())) == (2, 1)
         assert "run `actr gen` in " in early.stderr
         for command in ("install", "gen", "check"):
-            done = actr(command, cwd=project / side, **environment)
+            done = actr(command, cwd=project / side, ACTRZMQ_BROKER=at_home.url)
             assert done.returncode == 0, done.stdout + done.stderr
             assert "wrote my_first" not in done.stdout  # the implementation is there already
         if side == "server":

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import math
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -51,29 +52,29 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def serve(manifest: Path, interval: float) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP. Waits for the broker, if that is started later."""
+async def serve(manifest: Path, interval: float) -> signal.Signals | None:
+    """Serve until SIGINT, SIGTERM or SIGHUP, and return which. Waits for the broker, if that is started later."""
     async with await ActrSystem.from_toml(manifest) as system:
         node = system.attach(StreamServerWorkload(StreamServer(interval)))
         ref = await node.start()
-        await ref.wait_for_ctrl_c_and_shutdown()
+        return await ref.wait_for_ctrl_c_and_shutdown()
 
 
 def main() -> int:
-    """The exit code: 0 after a stop, 2 for a wrong manifest, 1 for any other failure.
+    """The exit code: 0 after a stop, 130 after Ctrl-C, 2 for a wrong manifest, 1 for any other failure.
 
     Told to stop before it serves, it exits with 128 and the number of the signal.
     """
     arguments = parse()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(serve(arguments.actr_toml, arguments.interval))
+        stopped_by = asyncio.run(serve(arguments.actr_toml, arguments.interval))
     except KeyboardInterrupt:
         return 130
     except ActrRuntimeError as error:
         print(f"server.py: {error}", file=sys.stderr)
         return 2 if isinstance(error, ActrConfigError) else 1
-    return 0
+    return 130 if stopped_by is signal.SIGINT else 0
 
 
 if __name__ == "__main__":
