@@ -11,6 +11,7 @@
 
 BIN := .venv/bin
 EXAMPLE := examples/stream-echo
+COMMA := ,
 GEN := actr gen --input protos --output generated --language python
 SIDES := $(sort $(dir $(wildcard examples/*/*/Actr.toml)))
 
@@ -26,6 +27,14 @@ ifneq ($(shell cat .venv/.installed 2>/dev/null),$(CURDIR))
 .venv/.installed: FORCE
 endif
 
+# So does a PYTHON that was given where the environment is of another one.
+ifneq ($(PYTHON),)
+WHICH := -c 'import os, sys; print(os.path.realpath(sys.executable))'
+ifneq ($(shell { "$(PYTHON)" $(WHICH); } 2>&1),$(shell $(BIN)/python $(WHICH) 2>/dev/null))
+.venv/.installed: FORCE
+endif
+endif
+
 .DEFAULT_GOAL := setup
 .PHONY: setup dev gen demo docs test chaos soak simulate fuzz sabotage bench profile lint types format clean FORCE
 
@@ -34,12 +43,17 @@ setup: .venv/.installed
 dev: .venv/.installed-dev
 
 .venv/.installed: pyproject.toml
-	@for python in "$(PYTHON)" python3 python python3.14 python3.13 python3.12 python3.11; do \
+	@for python in $(if $(PYTHON),"$(PYTHON)",python3 python python3.14 python3.13 python3.12 python3.11); do \
 		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; python=; \
 	done; \
-	[ -n "$$python" ] || { echo "actrzmq needs Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }; \
+	[ -n "$$python" ] || { echo "actrzmq needs Python 3.11 or newer$(if $(PYTHON),$(COMMA) which $(PYTHON) is not):" \
+		"make PYTHON=/path/to/python3" >&2; exit 1; }; \
 	echo "setting up .venv"; \
-	"$$python" -m venv .venv
+	same=$$("$$python" -c 'import os, sys; print(os.path.realpath(sys.executable))'); \
+	there=$$($(BIN)/python -c 'import os, sys; print(os.path.realpath(sys.executable))' 2>/dev/null); \
+	[ "$$same" = "$$there" ] && clear= || clear=--clear; \
+	"$$python" -m venv $$clear .venv
+	@echo "installing actrzmq and what it needs, about half a minute"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@printf %s "$(CURDIR)" > $@
 

@@ -47,3 +47,22 @@ def test_a_clone_in_any_other_path_is_taken(tmp_path: Path, name: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("python", ["/bin/false", "/nonexistent"])
+def test_a_python_that_was_given_is_used_or_refused_by_name(tmp_path: Path, python: str) -> None:
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "setup", f"PYTHON={python}"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert f"needs Python 3.11 or newer, which {python} is not" in done.stderr.splitlines()[0]
+    assert not (tmp_path / ".venv").exists()
