@@ -14,6 +14,7 @@ import sys
 import time
 from http.client import HTTPException
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import FrameType
 from typing import Any
 from xmlrpc.client import Error, ServerProxy
@@ -35,6 +36,12 @@ def main() -> int:
     """The client's exit code; 1 where there is none."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
+    try:
+        with TemporaryFile(dir=RUN):
+            pass
+    except OSError as error:
+        print(f"demo.py: {RUN}, where logs and sockets go, can't be written: {error.strerror}", file=sys.stderr)
+        return 1
     os.chdir(RUN)  # the socket's whole path may be longer than a socket's address
     address = os.environ.setdefault("ACTRZMQ_BROKER", f"tcp://127.0.0.1:{free_port()}")
     print(f"supervisord starts a broker at {address}, a server and a client; their logs are in {RUN}", flush=True)

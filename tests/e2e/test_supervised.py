@@ -94,3 +94,15 @@ def test_a_demonstration_that_would_use_the_broker_of_another_fails_in_one_line(
     assert re.fullmatch(r"demo\.py: the broker did not start: .*Address already in use.*\n", done.stderr), done.stderr
     assert "Received" not in done.stdout
     assert done.stdout.endswith("everything is stopped\n")
+
+
+def test_a_demonstration_that_can_not_write_its_logs_says_so_in_one_line(tmp_path: Path) -> None:
+    clone = real_clone(tmp_path / "clone")
+    run = clone.root / "run"
+    shutil.rmtree(run)
+    run.write_text("a file, which nobody can write into: not even root, who may write into any folder")
+    done = demonstrate(clone)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"demo\.py: .+/run, where logs and sockets go, can't be written: .+\n", done.stderr), (
+        done.stderr
+    )
