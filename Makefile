@@ -30,7 +30,7 @@ endif
 # So does a PYTHON that was given where the environment is of another one.
 ifneq ($(PYTHON),)
 WHICH := -c 'import os, sys; print(os.path.realpath(sys.executable))'
-ifneq ($(shell { "$(PYTHON)" $(WHICH); } 2>&1),$(shell $(BIN)/python $(WHICH) 2>/dev/null))
+ifneq ($(shell exec 2>/dev/null; "$(PYTHON)" $(WHICH) || echo none),$(shell exec 2>/dev/null; $(BIN)/python $(WHICH)))
 .venv/.installed: FORCE
 endif
 endif
