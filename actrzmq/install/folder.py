@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
@@ -24,11 +24,16 @@ class Folder:
     def make_folder(self, path: str) -> None:
         """Make the folder `path`, if it is not there."""
         with self._parent(path) as (parent, name):
-            try:
-                os.mkdir(name, dir_fd=parent)
-            except FileExistsError:
-                if not S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
-                    raise self._in_the_way(path, "no folder") from None
+            while True:
+                try:
+                    os.mkdir(name, dir_fd=parent)
+                except FileExistsError:
+                    with suppress(FileNotFoundError):  # another command has just tidied it up: make it once more
+                        if not S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
+                            raise self._in_the_way(path, "no folder") from None
+                        return
+                else:
+                    return
 
     def write(self, path: str, content: bytes, replaces: str = "") -> None:
         """Make the file `path`, which must not be there, and bring its content to the disk.

@@ -87,9 +87,12 @@ def test_a_callee_that_knows_no_age_is_found_to_run_what_has_expired(world: Worl
     client = world.start("client", "client-0", calls=100, work_ms=0, timeout_ms=500, streams=0)
     ledger = world.folder / f"{server.name}.ledger"
     world.wait_until(lambda: ledger.read_bytes().count(b'"ran"') > 10, "calls")
-    world.pause(world.programs["broker"], 2.5)
-    known = ledger.read_bytes().count(b'"ran"')
-    world.wait_until(lambda: ledger.read_bytes().count(b'"ran"') > known + 20, "calls after the pause")
+    for _ in range(5):  # a call whose cancellation comes in the same turn does not run, whatever its age
+        world.pause(world.programs["broker"], 2.5)
+        known = ledger.read_bytes().count(b'"ran"')
+        world.wait_until(lambda known=known: ledger.read_bytes().count(b'"ran"') > known + 20, "calls after the pause")  # type: ignore[misc]
+        if judge(read(world.folder)).counts["expired"]:
+            break
     world.kill(client)
     world.kill(server)
     verdict = judge(read(world.folder))

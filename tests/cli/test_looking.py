@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from actrzmq.wire.messages import Renewed
+from actrzmq.wire.messages import Deregister, Deregistered, Renewed
 from tests.cli import lab
 from tests.cli.commands import MAIN, refused
 from tests.cli.conftest import Actr
@@ -58,6 +58,8 @@ def test_dead_letters_shows_what_was_dropped_and_whose_it_was(at_lab: Actr, worl
         (letter,) = [one for one in json.loads(at_lab("dead-letters", "--json").stdout) if "Odd" in one["sender"]]
         assert (letter["reason"], letter["by"], letter["to"]) == ("dropped.undecodable", "broker", "broker")
         assert json.loads(at_lab("dead-letters", "--realm", "7", "--json").stdout) == []
+        peer.say(Deregister(peer.session))  # else it is shown as unreachable for a while
+        peer.hear(Deregistered)
 
 
 def test_discovery_shows_types_with_their_contracts(at_lab: Actr) -> None:

@@ -8,6 +8,7 @@ socket has its turn: see `live.py`.
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import random
 import resource
@@ -45,6 +46,8 @@ def feed(job: tuple[int, int]) -> Fed:
     """Feed `count` inputs that follow from `seed` to all targets, each in its share."""
     seed, count = job
     dice, fed = random.Random(seed), Fed()
+    gc.collect()
+    gc.freeze()  # what the process has had until now is not to be looked through on account of an input
     with tempfile.TemporaryDirectory() as folder:
         table = targets(dice, Path(folder))
         names, shares = list(table), [share for _, share in table.values()]
@@ -66,6 +69,7 @@ def feed(job: tuple[int, int]) -> Fed:
             if outcome.isupper() or outcome.startswith("UNPRINTABLE"):
                 fed.found.append(f"{name}: {outcome} at input {fed.count} of seed {seed}")
         fed.grown_kib = _high_water() - _START[0]
+    gc.unfreeze()
     if fed.slowest_ns > LIMIT_NS:
         fed.found.append(f"{fed.slowest_ns / 1e6:.1f} ms for one input: {fed.slowest}")
     if fed.grown_kib > MEMORY_KIB:

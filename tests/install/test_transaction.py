@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -283,6 +284,20 @@ def test_two_at_once_wait_for_each_other_and_say_so_when_it_takes_too_long(proje
         thread.join(10)
     assert order == ["first", "second"]
     assert not (project / STATE).exists()
+
+
+def test_a_folder_that_goes_while_it_is_looked_at_is_made(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, others = os.mkdir, [project / STATE]
+
+    def mkdir(name: str, *, dir_fd: int) -> None:
+        if others:  # another command's folder is there at this moment, and gone at the next
+            others.pop()
+            raise FileExistsError(name)
+        real(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr("os.mkdir", mkdir)
+    with held(project, 5):
+        assert (project / STATE).is_dir()
 
 
 def test_healing_a_project_that_needs_none_touches_nothing(project: Path) -> None:
