@@ -79,7 +79,7 @@ docs: dev
 	$(BIN)/python -m actrzmq.cli.manual > docs/cli.md
 
 test: dev
-	$(BIN)/python -m pytest -n 2 -m "not serial"
+	$(BIN)/python -m pytest -n 3 -m "not serial"  # on 2 cores: many tests wait for processes
 	$(BIN)/python -m pytest -m serial || [ $$? = 5 ]  # 5: none are marked so
 
 bench: .venv/.installed-bench
