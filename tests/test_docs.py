@@ -27,7 +27,7 @@ CONFIGURATION = DOCS / "configuration.md"
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md")])
 
-ACTR = ("-c", "from actrzmq.cli.main import main; main()")
+ACTR = ("-c", "from actrzmq.cli.entry import main; main()")
 
 
 class Block(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.e2e.world import environment
 
-MAIN = ("-c", "from actrzmq.cli.main import main; main()")
+MAIN = ("-c", "from actrzmq.cli.entry import main; main()")
 
 MANIFEST = '[package]\nname = "a"\n[package.actr_type]\nmanufacturer = "acme"\nname = "A"\n'
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.world import Program, World, messages, received, run_python
 
-ACTR = ("-c", "from actrzmq.cli.main import main; main()")
+ACTR = ("-c", "from actrzmq.cli.entry import main; main()")
 GOLDEN = "service_semantic:8cd6382d374752af9f3ad1488cb4d465dd0fc1a8e22b69eee6e5a75d793d0708"
 ALIAS = "stream-register-server-python"
 
@@ -119,15 +119,18 @@ def test_several_at_once_install_the_same(world: World, client: Client) -> None:
     assert not (client.folder / ".actr").exists()
 
 
-def test_ctrl_c_while_the_broker_is_silent_exits_130_and_changes_nothing(world: World, client: Client) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_broker_is_silent_ends_it_in_good_order_and_changes_nothing(
+    world: World, client: Client, number: signal.Signals
+) -> None:
     broker = world.broker()
     broker.process.send_signal(signal.SIGSTOP)
     before = client.files()
     program = world.start(*ACTR, "install", "--timeout", "60", cwd=client.folder)
     state = client.folder / ".actr" / "lock"
     wait_until(state.exists)
-    program.process.send_signal(signal.SIGINT)
-    assert program.wait(20) == 130
+    program.process.send_signal(number)
+    assert program.wait(20) == 128 + number
     assert "Traceback" not in program.err
     assert client.files() == before
     assert not state.parent.exists()

@@ -23,8 +23,8 @@ def real_clone(root: Path) -> Clone:
     server.write_text(quick)
     python = f'exec "{sys.executable}"'
     write_program(root / ".venv" / "bin" / "python", f'{python} "$@"')
-    for name, module in (("actr", "cli"), ("actrzmq-broker", "brokerd")):
-        code = f"from actrzmq.{module}.main import main; main()"
+    for name, module in (("actr", "cli.entry"), ("actrzmq-broker", "brokerd.main")):
+        code = f"from actrzmq.{module} import main; main()"
         write_program(root / ".venv" / "bin" / name, f'{python} -c "{code}" "$@"')
     return clone
 

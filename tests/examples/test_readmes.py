@@ -32,7 +32,7 @@ class Terminals:
         python = f'exec "{sys.executable}"'
         write_program(programs / "python", f'{python} "$@"')
         for name, module in (
-            ("actr", "actrzmq.cli.main"),
+            ("actr", "actrzmq.cli.entry"),
             ("actrzmq-broker", "actrzmq.brokerd.main"),
             ("supervisord", "supervisor.supervisord"),
             ("supervisorctl", "supervisor.supervisorctl"),
