@@ -133,7 +133,7 @@ def commit(project: Path, changes: Changes, folder: Folder | None = None) -> Non
             folder.move(_STAGED_LOCK, LOCK_NAME)
             folder.sync("")
         _settle(folder)
-    except BaseException:
+    except BaseException:  # Ctrl-C as well: nothing is to stay half done
         # What is wrong with the disk may well be wrong with this, too. Then it is up to the next command.
         with suppress(OSError, ActrConfigError):
             _settle(folder)

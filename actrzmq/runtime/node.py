@@ -67,7 +67,7 @@ class ActrNode:
         engine = self._engine = Engine(self._manifest, self._workloads, contract, agreements)
         try:
             await self._start(engine)
-        except BaseException:
+        except BaseException:  # a start that is cancelled as well: what it began is taken back
             await engine.leave()
             self._engine = None
             raise

@@ -80,7 +80,7 @@ class LocalCluster:
             self._exits.push_async_callback(self.stop_broker)
             await self.start_broker()
             self._ref = await self.start(type=self._type, name="test", visible=False)
-        except BaseException:
+        except BaseException:  # a test that is cancelled as well: nobody will leave what was not entered
             await self._close()
             raise
         return self
