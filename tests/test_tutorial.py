@@ -92,6 +92,11 @@ class Desk:
         )
 
 
+def narrow(text: str) -> str:
+    """The same text with single spaces: a table's columns are as wide as what one run happened to put in them."""
+    return re.sub(" +", " ", text)
+
+
 @pytest.fixture
 def desk(tmp_path: Path, free_address: str) -> Iterator[Desk]:
     desk = Desk(tmp_path, free_address)
@@ -108,8 +113,8 @@ def test_the_tutorial_does_what_it_says(desk: Desk) -> None:
             desk.save(block)
         else:
             assert block.language == "", f"a block that nobody knows what to do with: {block}"
-            expected = re.escape(block.text).replace("…", ".*?")
-            assert re.fullmatch(expected, shown, re.DOTALL), f"{block.text}\nis not\n{shown}"
+            expected = re.escape(narrow(block.text)).replace("…", ".*?")
+            assert re.fullmatch(expected, narrow(shown), re.DOTALL), f"{block.text}\nis not\n{shown}"
             compared += 1
     assert compared >= 9
     assert not desk._running
