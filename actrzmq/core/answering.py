@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from actrzmq.core.deadletters import Drops
-from actrzmq.core.execution import Execution, State
-from actrzmq.core.failures import failure_bytes, failure_of
+from actrzmq.core.execution import Execution, State, execution_of
+from actrzmq.core.failures import failure_of
 from actrzmq.core.peer import Peer
-from actrzmq.core.serving import Serving
+from actrzmq.core.serving import Serving, reply_bytes
 from actrzmq.core.turn import Turn
 from actrzmq.errors import ActrOverloaded, ActrPermissionDenied, ActrRuntimeError, Status
 from actrzmq.identity import Serial
@@ -50,7 +50,7 @@ class Answering:
         if seen is not None:
             self._repeated(peer, seen, now)
             return
-        if peer.answers.is_stale(call.id):
+        if call.id <= peer.answers.floor and peer.answers.is_stale(call.id):
             self._counters["dropped.settled_call"] += 1
             return
         timeout = call.timeout - age
@@ -63,8 +63,8 @@ class Answering:
             self._counters["calls.refused"] += 1
             self._reply(peer, Reply(call.id, b"", failure_of(refusal)), now)
             return
-        execution = Execution(peer, call, now + timeout, now)
-        peer.answers.add(execution)
+        execution = execution_of(peer, call, now + timeout, now)
+        peer.answers.add(call.id, execution)
         self._serving.accept(execution, me, is_signal=call.signal, chain=call.chain)
 
     def told(self, peer: Peer, tell: Tell, me: Serial, age: int, now: int) -> None:
@@ -77,7 +77,7 @@ class Answering:
             self._counters["tells.refused"] += 1
             self._drops.note("tells.refused", "tell", tell.route, peer.name)
         else:
-            execution = Execution(peer, tell, now + timeout, now)
+            execution = execution_of(peer, tell, now + timeout, now)
             self._serving.accept(execution, me, is_signal=tell.signal, chain=())
 
     def finish(self, execution: Execution, outcome: bytes | ActrRuntimeError, now: int) -> None:
@@ -87,7 +87,7 @@ class Answering:
             id = execution.request.id
             reply = Reply(id, b"", failure_of(outcome)) if isinstance(outcome, ActrRuntimeError) else Reply(id, outcome)
         if self._serving.finish(execution, reply) and reply is not None:
-            self._reply(execution.peer, reply, now)
+            self._post(execution.peer, reply, execution.size, now)
 
     def answer_again(self, peer: Peer, id: CallId, now: int) -> None:
         """The reply to that call came back: say it again, unless its caller has given up, or is about to."""
@@ -120,7 +120,7 @@ class Answering:
         return self._serving.refusal(route, chain, me, peer.serial == me)
 
     def _reply(self, peer: Peer, reply: Reply, now: int) -> None:
-        self._post(peer, reply, len(reply.body) + failure_bytes(reply.failure), now)
+        self._post(peer, reply, reply_bytes(reply), now)
 
     def _repeated(self, peer: Peer, seen: Execution, now: int) -> None:
         self._counters["calls.repeated"] += 1

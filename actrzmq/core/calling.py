@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import structs
 
-from actrzmq.core.calls import CallIds, OpenCall
+from actrzmq.core.calls import CallIds, OpenCall, call_bytes
 from actrzmq.core.deadlines import Deadlines
 from actrzmq.core.failures import error_for, error_from
 from actrzmq.core.peer import Peer
@@ -64,7 +64,6 @@ class Calling:
         timeout: int,
         waiter: Any,
         now: int,
-        *,
         chain: tuple[Serial, ...],
         is_signal: bool,
         metadata: dict[str, str] | None,
@@ -73,28 +72,29 @@ class Calling:
     ) -> OpenCall:
         """Open a call, and send it if there is a broker that speaks, or no need of one. Raises as `Session.call`."""
         calls = peer.calls
-        if len(chain) > MAX_CHAIN:
+        if chain and len(chain) > MAX_CHAIN:
             raise ActrRuntimeError(
                 f"{route}: more than {MAX_CHAIN} calls led here, one from the other; do they call in a loop?",
                 code=Status.FAILED_PRECONDITION,
             )
-        if calls.bytes + len(body) > self._unanswered and len(calls):
+        if calls.bytes + len(body) > self._unanswered and calls:
             raise ActrOverloaded(
                 f"{route}: {calls.bytes} bytes of requests to {peer.name} wait for replies; "
                 "wait for some of them, or use more instances"
             )
-        if peer.open_count >= OPEN_AT_ONCE:
+        if len(calls) + len(peer.opens) >= OPEN_AT_ONCE:
             raise ActrOverloaded(
                 f"{route}: {OPEN_AT_ONCE} calls and streams are open to {peer.name}; "
                 "wait for some of them, or use more instances"
             )
         envelope = Call(self.ids.draw(), route, body, timeout, chain, is_signal, metadata)
-        call = OpenCall(peer, envelope, now + timeout, now, waiter)
+        deadline, size = now + timeout, call_bytes(body, metadata)
+        call = OpenCall(peer, envelope, deadline, now, waiter, size)
         calls.add(call)
-        self._deadlines.add(call, call.deadline)
+        self._deadlines.add(call, deadline)
         if is_local or (is_online and not self._silence(now)):
             call.sent = 1
-            self._post(peer, envelope, call.size + len(route), now)
+            self._post(peer, envelope, size + len(route), now)
         elif is_online:
             self._kept_back.append(call)
         return call
@@ -108,10 +108,12 @@ class Calling:
 
     def replied(self, peer: Peer, reply: Reply, now: int) -> bool:
         """`reply` ends its call; False if that has ended before."""
-        call = peer.calls.get(reply.id)
+        call = peer.calls.settle(reply.id)
         if call is None:
             return False
-        self._settle(call, now)
+        self._deadlines.remove(call, call.deadline)
+        if peer.settle_by is None:
+            self._settle_soon(peer, now)
         self._turn().resolve.append((call.waiter, reply if reply.failure is None else _failed(call, reply)))
         return True
 
@@ -129,7 +131,7 @@ class Calling:
 
     def say_again(self, peer: Peer, now: int) -> None:
         """Send everything that is open with `peer` once more, with the time that is left to it."""
-        for call in peer.calls.waiting():
+        for call in list(peer.calls.values()):
             self._send_again(call, now)
 
     def deliver_again(self, peer: Peer, id: CallId, now: int) -> None:
@@ -146,7 +148,7 @@ class Calling:
         but: Collection[CallId] = (),
     ) -> None:
         """End everything that is open with `peer`, which is gone, but for the calls in `but`."""
-        for call in peer.calls.waiting():
+        for call in list(peer.calls.values()):
             if call.call.id not in but and self._settle(call, now):
                 self._turn().resolve.append((call.waiter, error(call)))
         self.settling.pop(peer, None)
@@ -183,7 +185,8 @@ class Calling:
     def tell_again(self, peer: Peer, settled: Iterable[CallId], now: int) -> None:
         """The batch that told `peer` of these came back: tell it later."""
         peer.calls.settled.extend(settled)
-        self._settle_soon(peer, now)
+        if peer.settle_by is None:
+            self._settle_soon(peer, now)
 
     def let_settled_ride(self, peer: Peer, now: int) -> None:
         """Put the settled ids into the batch that goes to `peer` now."""
@@ -201,11 +204,12 @@ class Calling:
         if peer.calls.settle(call.call.id) is None:
             return False
         self._deadlines.remove(call, call.deadline)
-        self._settle_soon(peer, now)
+        if peer.settle_by is None:
+            self._settle_soon(peer, now)
         return True
 
     def _settle_soon(self, peer: Peer, now: int) -> None:
-        if peer.settle_by is None and peer.calls.settled:
+        if peer.calls.settled:
             peer.settle_by = now + SETTLE_AFTER
             self.settling[peer] = None
 

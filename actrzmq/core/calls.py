@@ -27,13 +27,15 @@ class OpenCall(Struct, eq=False, gc=True):
     deadline: int
     started: int
     waiter: Any
+    size: int
+    """What it counts against the limit of its destination."""
     sent: int = 0
     """How often it went out."""
 
-    @property
-    def size(self) -> int:
-        """What it counts against the limit of its destination."""
-        return len(self.call.body) + metadata_bytes(self.call.metadata) + CALL_BYTES
+
+def call_bytes(body: bytes, metadata: dict[str, str] | None) -> int:
+    """The `size` of a call."""
+    return len(body) + CALL_BYTES + (metadata_bytes(metadata) if metadata else 0)
 
 
 class CallIds:
@@ -49,27 +51,23 @@ class CallIds:
         return CallId(self.last)
 
 
-class OpenCalls:
-    """The calls of this node to one other."""
+class OpenCalls(dict[CallId, OpenCall]):
+    """The calls of this node to one other that wait, by their ids and in the order of these."""
 
     def __init__(self) -> None:
-        self._open: dict[CallId, OpenCall] = {}
+        super().__init__()
         self.bytes = 0
         self.settled: list[CallId] = []
         """Ids that the callee has not been told of yet."""
 
     def add(self, call: OpenCall) -> None:
         """From now on `call` waits."""
-        self._open[call.call.id] = call
+        self[call.call.id] = call
         self.bytes += call.size
-
-    def get(self, id: CallId) -> OpenCall | None:
-        """The call of that id, if it still waits."""
-        return self._open.get(id)
 
     def settle(self, id: CallId) -> OpenCall | None:
         """Take the call out, for good; None if it no longer waits. What never went out is nothing to the callee."""
-        call = self._open.pop(id, None)
+        call = self.pop(id, None)
         if call is not None:
             self.bytes -= call.size
             if call.sent:
@@ -80,10 +78,3 @@ class OpenCalls:
         """The ids to tell the callee, once."""
         settled, self.settled = self.settled, []
         return settled
-
-    def waiting(self) -> list[OpenCall]:
-        """All that wait, in order of their ids."""
-        return list(self._open.values())
-
-    def __len__(self) -> int:
-        return len(self._open)

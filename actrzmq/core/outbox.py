@@ -47,6 +47,9 @@ class Outbox:
 
     def __init__(self) -> None:
         self._parcels: list[Parcel] = []
+        self._filling: Parcel | None = None
+        self.count = 0
+        """How many envelopes are queued."""
         self.tells = 0
         """How many tells are queued."""
         self.tell_bytes = 0
@@ -54,10 +57,10 @@ class Outbox:
 
     def post(self, envelope: Between | ToBroker, size: int, now: int) -> None:
         """Queue `envelope`, whose body, names and metadata have about `size` bytes."""
-        if isinstance(envelope, Tell):
+        if type(envelope) is Tell:
             self.tells += 1
             self.tell_bytes += size + ENVELOPE_BYTES
-        parcel = self._open(now)
+        parcel = self._filling or self._begin(now)
         if size >= LARGE_BYTES and isinstance(envelope, WithBody) and len(envelope.body) >= LARGE_BYTES:
             parcel.large.append(len(parcel.envelopes))
             parcel.bodies.append(envelope.body)
@@ -66,21 +69,27 @@ class Outbox:
             envelope = structs.replace(envelope, body=b"")
         elif parcel.size + size + ENVELOPE_BYTES > HEADER_BYTES:  # a long list: in the next one it is the first
             parcel = self._begin(now)
-        parcel.size += size + ENVELOPE_BYTES
-        parcel.envelopes.append(envelope)
+        envelopes = parcel.envelopes
+        envelopes.append(envelope)
+        parcel.size = size = parcel.size + size + ENVELOPE_BYTES
+        self.count += 1
+        if len(envelopes) >= BATCH_ENVELOPES or size >= BATCH_BYTES or (parcel.bodies and parcel.is_full):
+            self._filling = None
 
     def settle(self, ids: list[CallId], now: int) -> None:
         """Let these ids ride along."""
         for start in range(0, len(ids), SETTLED_AT_ONCE):
             some = ids[start : start + SETTLED_AT_ONCE]
-            parcel = self._open(now)
+            parcel = self._filling or self._begin(now)
             parcel.settled.extend(some)
             parcel.size += ID_BYTES * len(some)
+            if parcel.is_full:
+                self._filling = None
 
     def take(self) -> list[Parcel]:
         """Everything queued, once."""
-        parcels, self._parcels = self._parcels, []
-        self.tells = self.tell_bytes = 0
+        parcels, self._parcels, self._filling = self._parcels, [], None
+        self.count = self.tells = self.tell_bytes = 0
         return parcels
 
     def clear(self) -> int:
@@ -89,13 +98,13 @@ class Outbox:
         self.take()
         return tells
 
-    def _open(self, now: int) -> Parcel:
-        if not self._parcels or self._parcels[-1].is_full:
-            return self._begin(now)
-        return self._parcels[-1]
+    @property
+    def has_full(self) -> bool:
+        """Is any parcel as full as it may be?"""
+        return bool(self._parcels) and (self._filling is None or len(self._parcels) > 1)
 
     def _begin(self, now: int) -> Parcel:
-        parcel = Parcel(now)
+        parcel = self._filling = Parcel(now)
         self._parcels.append(parcel)
         return parcel
 

@@ -247,6 +247,11 @@ class OutStreams:
 
     # what is to be sent
 
+    @property
+    def has_outgoing(self) -> bool:
+        """Are there frames that may go?"""
+        return bool(self._unsent)
+
     def take(self, pack: Pack, is_blocked: Callable[[Via], bool]) -> None:
         """Put all frames that may go into `pack`, once. What is for a blocked way stays here."""
         unsent, self._unsent = self._unsent, {}

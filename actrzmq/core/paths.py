@@ -77,6 +77,11 @@ class Ways:
         if via.is_direct:
             self.over_plane(via, reset)
 
+    @property
+    def has_words(self) -> bool:
+        """Was anything said over the stream plane?"""
+        return bool(self._plane)
+
     def pack(self) -> Pack:
         """All that was said over the stream plane, once, with room for frames after it."""
         plane, self._plane = self._plane, []

@@ -56,29 +56,31 @@ class Clock:
 
     def __init__(self) -> None:
         self._samples: list[tuple[int, int]] = []  # how long it took, and by how much the broker's clock is ahead
+        self._best: tuple[int, int] | None = None
 
     def learn(self, sent: int, received: int, broker_time: int) -> None:
         """A question that went at `sent` was answered with `broker_time`, which came at `received`."""
         self._samples = [*self._samples[1 - SAMPLES :], (received - sent, broker_time - received)]
+        self._best = min(self._samples)
 
     def reset(self) -> None:
         """Another broker, another clock."""
-        self._samples = []
+        self._samples, self._best = [], None
 
     @property
     def is_good(self) -> bool:
         """Is the broker's time known well enough?"""
-        return bool(self._samples) and min(self._samples)[0] <= GOOD_TRIP
+        return self._best is not None and self._best[0] <= GOOD_TRIP
 
     def broker_time(self, now: int) -> int:
         """What the broker's clock says at our `now`, at least; 0 while unknown."""
-        return min(max(1, now + min(self._samples)[1]), MAX_INT) if self._samples else 0
+        return 0 if self._best is None else min(max(1, now + self._best[1]), MAX_INT)
 
     def age(self, sent_at: int, now: int) -> int:
         """How long ago, in milliseconds, the broker's clock said `sent_at`, at most; 0 where either is unknown."""
-        if not sent_at or not self._samples:
+        if not sent_at or self._best is None:
             return 0
-        trip, ahead = min(self._samples)
+        trip, ahead = self._best
         return max(0, now + ahead + trip - sent_at)
 
 

@@ -73,7 +73,7 @@ class Repeating:
 
     def list_what_is_open(self, peer: Peer, now: int) -> None:
         """Tell `peer` the numbers of all that is open with it: it forgets everything else."""
-        ids = tuple(call.call.id for call in peer.calls.waiting())
+        ids = tuple(peer.calls)
         listed = Outstanding(ids, self._calling.ids.last, tuple(peer.opens))
         self._post(peer, listed, ID_BYTES * peer.open_count, now)
 

@@ -16,6 +16,14 @@ from actrzmq.core.registration import Life, Registration
 from actrzmq.core.turn import Outgoing
 from actrzmq.wire.messages import Between, Publish, ToBroker
 
+SPEAKING = (Life.ONLINE, Life.LEAVING)
+"""Where peers can be spoken to."""
+PARTS = 4
+"""Into so many batches calls are cut that go to and fro between two nodes: so both, and the broker, work all the time,
+where one batch of all of them would have two wait for the third."""
+LEAST = 16
+"""Envelopes that are worth a batch of their own."""
+
 
 class Saying:
     """The outboxes of one node."""
@@ -25,6 +33,8 @@ class Saying:
         self._peers = peers
         self._to_broker = Outbox()
         self._dirty: dict[Peer, None] = {}
+        self.is_ripe = False
+        """Has so much gathered for a peer that it is to be sent before the turn of the loop ends?"""
 
     def say(self, messages: Iterable[ToBroker], now: int) -> None:
         """Queue `messages` for the broker."""
@@ -37,12 +47,23 @@ class Saying:
 
     def post(self, peer: Peer, envelope: Between, size: int, now: int) -> None:
         """Queue `envelope` for `peer`. What can't go now because there is no broker is said again after it is back."""
-        is_other = peer is not self._peers.me
-        if is_other and self._registration.life not in (Life.ONLINE, Life.LEAVING):
-            return
-        peer.outbox.post(envelope, size, now)
-        if is_other:
+        if peer is self._peers.me:
+            peer.outbox.post(envelope, size, now)
+        elif self._registration.life in SPEAKING:
+            peer.outbox.post(envelope, size, now)
             self._dirty[peer] = None
+
+    def ripen(self, peer: Peer, under_way: int) -> None:
+        """Of `under_way` calls between `peer` and us, some are in its outbox: is it time to send?
+
+        At once where nothing else is under way that they could share a batch with (after Nagle, RFC 896, which does so
+        for bytes); else when there are enough of them.
+        """
+        queued = peer.outbox.count
+        if queued and (
+            queued >= under_way or (queued >= LEAST and queued * PARTS >= under_way) or peer.outbox.has_full
+        ):
+            self.is_ripe = True
 
     def stir(self, peer: Peer) -> None:
         """There is something for `peer` that is in no outbox yet: ids that are settled."""
@@ -50,15 +71,16 @@ class Saying:
 
     def outgoing(self, calling: Calling, now: int) -> Iterator[Outgoing]:
         """Every batch that may be sent now, once, with what `calling` has settled."""
+        self.is_ripe = False
         registration, clock = self._registration, self._registration.clock
-        if registration.life in (Life.ONLINE, Life.LEAVING):
+        if registration.life in SPEAKING:
             for peer in self._dirty:
                 if peer.calls.settled:
                     calling.let_settled_ride(peer, now)
                 for parcel in peer.outbox.take():
                     yield Outgoing(peer.address, parcel, clock.broker_time(parcel.since))
             self._dirty.clear()
-        if registration.life in (Life.REGISTERING, Life.ONLINE, Life.LEAVING):
+        if self._to_broker and registration.life in (Life.REGISTERING, Life.ONLINE, Life.LEAVING):
             # After the rest, since the last of it is Deregister.
             for parcel in self._to_broker.take():
                 yield Outgoing(b"", parcel, clock.broker_time(parcel.since))

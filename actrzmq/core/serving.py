@@ -100,16 +100,17 @@ class Serving:
             if execution.state is not State.QUEUED:
                 queue.popleft()  # cancelled meanwhile
                 continue
-            if not self._has_slot(execution):
+            has_free_slot = len(self._running) - self._extra < self._limits.concurrency
+            if not has_free_slot and not self._may_go_beyond(execution):
                 break
             queue.popleft()
+            self._queued -= 1
+            self._queued_bytes -= execution.size
             if execution.deadline <= now:
                 self._expired(execution)
-                self._leave_queue(execution)
                 continue
-            self._leave_queue(execution)
             execution.state = State.RUNNING
-            execution.is_extra = not self._has_free_slot  # one that may go beyond the limit, but need not, does not
+            execution.is_extra = not has_free_slot  # one that may go beyond the limit, but need not, does not
             self._running.add(execution)
             self._extra += execution.is_extra
             started.append(execution)
@@ -129,8 +130,9 @@ class Serving:
         if reply is None or execution.is_forgotten:
             return False
         execution.reply = reply
+        execution.size = size = reply_bytes(reply)
         self._kept[execution] = None
-        self._kept_bytes += _size(reply)
+        self._kept_bytes += size
         while self._kept_bytes > self._limits.kept_bytes:
             self._let_go(next(iter(self._kept)))
             self.counters["replies.let_go"] += 1
@@ -141,6 +143,7 @@ class Serving:
         execution.is_forgotten = True
         if execution.state is State.QUEUED:
             execution.state = State.DONE
+            execution.drop_body()
             self._leave_queue(execution)
             self._deadlines.remove(execution, execution.deadline)
             self._sweep()
@@ -166,6 +169,11 @@ class Serving:
                 self._leave_queue(execution)
         return overdue
 
+    @property
+    def has_waiting(self) -> bool:
+        """Does any call wait for its turn?"""
+        return self._queued > 0
+
     def next_deadline(self) -> int | None:
         """When `overdue` has something to look at."""
         return self._deadlines.next_deadline()
@@ -183,6 +191,7 @@ class Serving:
     def _expired(self, execution: Execution) -> None:
         """Its time was over before its turn had come."""
         execution.state = State.DONE
+        execution.drop_body()
         self.counters["expired.queued"] += 1
         what = "call" if isinstance(execution.request, Call) else "tell"
         self._drops.note("expired.queued", what, execution.request.route, execution.peer.name)
@@ -190,16 +199,10 @@ class Serving:
     def _leave_queue(self, execution: Execution) -> None:
         self._queued -= 1
         self._queued_bytes -= execution.size
-        if execution.state is not State.QUEUED:
-            execution.drop_body()
 
-    @property
-    def _has_free_slot(self) -> bool:
-        return len(self._running) - self._extra < self._limits.concurrency
-
-    def _has_slot(self, execution: Execution) -> bool:
+    def _may_go_beyond(self, execution: Execution) -> bool:
         # A chain is what the caller says it is: believed as far as chains that go through this node can be long.
-        return self._has_free_slot or (execution.is_extra and self._extra < MAX_CHAIN * self._limits.concurrency)
+        return execution.is_extra and self._extra < MAX_CHAIN * self._limits.concurrency
 
     def _sweep(self) -> None:
         """Cancelled ones stay in the queue until their turn; sweep them out before they are the most of it."""
@@ -209,12 +212,12 @@ class Serving:
             self._returning = deque(one for one in self._returning if one.state is State.QUEUED)
 
     def _let_go(self, execution: Execution) -> None:
-        if execution in self._kept:
+        if execution.reply is not None:
             del self._kept[execution]
-            if execution.reply is not None:
-                self._kept_bytes -= _size(execution.reply)
-                execution.reply = None
+            self._kept_bytes -= execution.size
+            execution.reply = None
 
 
-def _size(reply: Reply) -> int:
-    return len(reply.body) + failure_bytes(reply.failure)
+def reply_bytes(reply: Reply) -> int:
+    """What `reply` takes: its body and the texts of its error."""
+    return len(reply.body) if reply.failure is None else len(reply.body) + failure_bytes(reply.failure)

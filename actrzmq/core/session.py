@@ -94,7 +94,7 @@ class Session:
         self.discovery = Discovery()
         self.visiting = Visiting()
         self.peers = Peers(self.id, self.limits.dead)
-        self._saying = saying = Saying(self.registration, self.peers)
+        self.saying = saying = Saying(self.registration, self.peers)
         self._say, self._post = saying.say, saying.post
         self._calling = Calling(self.limits.unanswered, saying.post, self._turn, self.registration.silence)
         self._telling = Telling(self.limits.unanswered, self.registration, saying.post, self._turn, self.counters)
@@ -180,7 +180,6 @@ class Session:
         timeout: int,
         waiter: Any,
         now: int,
-        *,
         chain: tuple[Serial, ...] = (),
         is_signal: bool = False,
         metadata: dict[str, str] | None = None,
@@ -191,21 +190,18 @@ class Session:
         that is down or when this one stops, and `ActrRuntimeError` for a chain of more than 16 calls; nothing was sent
         then.
         """
-        peer = self._reachable(to, route)
+        peer = self.peers.get(to)
+        is_online = self.registration.life is Life.ONLINE
+        if peer is None or peer.is_leaving or not is_online:
+            peer = self._reachable(to, route)
         peer.has_asked = True
-        return self._calling.call(
-            peer,
-            route,
-            body,
-            timeout,
-            waiter,
-            now,
-            chain=chain,
-            is_signal=is_signal,
-            metadata=metadata,
-            is_local=peer is self.peers.me,
-            is_online=self.is_online,
+        is_local = peer is self.peers.me
+        call = self._calling.call(
+            peer, route, body, timeout, waiter, now, chain, is_signal, metadata, is_local, is_online
         )
+        if not is_local:
+            self.saying.ripen(peer, len(peer.calls))
+        return call
 
     def cancel(self, call: OpenCall, now: int) -> None:
         """Nobody waits for it any more: the callee is told to stop."""
@@ -236,6 +232,9 @@ class Session:
         """The handler of `execution` has returned a body, or failed."""
         self._answering.finish(execution, outcome, now)
         self._start(now)
+        peer: Peer = execution.peer
+        if peer is not self.peers.me:
+            self.saying.ripen(peer, len(peer.answers) if self.serving.open_count else 0)
 
     # discovery
 
@@ -438,7 +437,7 @@ class Session:
             if peer is self.peers.me:
                 self._calling.let_settled_ride(peer, now)
             else:
-                self._saying.stir(peer)
+                self.saying.stir(peer)
         self.turn.cancel.extend(self.serving.overdue(now))
         self._repeating.tick(now)
         self.streams.tick(now)
@@ -459,15 +458,23 @@ class Session:
 
     # what goes out
 
+    @property
+    def has_turn(self) -> bool:
+        """Is there anything for the shell to do, beside sending?"""
+        return bool(self.turn) or bool(self.peers.me.outbox)
+
     def take_turn(self) -> Turn:
         """What the shell has to do, once."""
-        self._loop_back()
-        turn, self.turn = self.turn, Turn()
+        if self.peers.me.outbox:
+            self._loop_back()
+        turn = self.turn
+        if turn:
+            self.turn = Turn()
         return turn
 
     def outgoing(self, now: int) -> Iterator[Outgoing]:
         """Every batch that may be sent now, once."""
-        return self._saying.outgoing(self._calling, now)
+        return self.saying.outgoing(self._calling, now)
 
     def statistics(self) -> dict[str, int]:
         """Counts for the operator: what is open, and what was dropped or refused, by reason."""
@@ -504,7 +511,8 @@ class Session:
         return peer
 
     def _start(self, now: int) -> None:
-        self.turn.start.extend(self.serving.startable(now))
+        if self.serving.has_waiting:
+            self.turn.start.extend(self.serving.startable(now))
 
     def _loop_back(self) -> None:
         """What we say to ourselves does not travel."""

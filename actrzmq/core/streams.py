@@ -156,6 +156,11 @@ class Streams:
 
     # what is to be sent
 
+    @property
+    def has_outgoing(self) -> bool:
+        """Is there anything for the stream plane?"""
+        return self._out.has_outgoing or self._ways.has_words
+
     def outgoing(self, is_blocked: Callable[[Via], bool]) -> list[StreamParcel]:
         """Everything for the stream plane, once; frames for ways that are blocked stay here."""
         pack = self._ways.pack()

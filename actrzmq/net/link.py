@@ -40,7 +40,7 @@ class Link:
         self._wake = wake
         self._socket = sockets.dealer()
         self._monitor = sockets.monitor(self._socket)
-        self._has_input = self._has_news = False
+        self._has_input = self._has_news = self._has_sent = False
         self._unsent: deque[list[bytes]] = deque()
         self.counters: Counter[str] = Counter()
         self.body_limit = BODY_BYTES
@@ -80,6 +80,9 @@ class Link:
         if not self._has_input:
             return False
         for _ in range(DRAIN):
+            if not sockets.has_input(self._socket):
+                self._has_input = False
+                return False
             frames = sockets.receive(
                 self._socket,
                 MAX_PARTS,
@@ -87,9 +90,6 @@ class Link:
                 self.counters,
                 lambda size: session.dropped(size + MESSAGE_OVERHEAD, now),
             )
-            if frames is None:
-                self._has_input = False
-                return False
             if frames:
                 self._take(frames, session, now)
         return True
@@ -104,18 +104,24 @@ class Link:
         parcel = outgoing.parcel
         batch = Batch(outgoing.sent_at, [*parcel.envelopes], tuple(parcel.settled), tuple(parcel.large))
         frames = [outgoing.to, encode_batch(batch), *parcel.bodies]
+        self._has_sent = True
         if self._unsent or not sockets.send(self._socket, frames):
             self._unsent.append(frames)
 
     def flush(self) -> None:
         """Send what was kept, as far as the socket takes it."""
-        while self._unsent and sockets.send(self._socket, self._unsent[0]):
+        while self._unsent:
+            self._has_sent = True
+            if not sockets.send(self._socket, self._unsent[0]):
+                return
             self._unsent.popleft()
 
     def look(self) -> bool:
-        """Has something come in? To be asked after sending: the descriptor tells of edges only."""
-        self._has_input = self._has_input or bool(sockets.events(self._socket) & zmq.POLLIN)
-        return self._has_input
+        """Is there something to be drained? To be asked after sending: the descriptor tells of edges only."""
+        if self._has_sent and not self._has_input:
+            self._has_input = sockets.has_input(self._socket)
+        self._has_sent = False
+        return self._has_input or self._has_news
 
     def _stirred(self) -> None:
         self._has_input = True

@@ -75,6 +75,11 @@ class Plane:
             self._loop.remove_reader(socket.FD)
             socket.close(0)
 
+    @property
+    def has_input(self) -> bool:
+        """Has something come in that was not taken yet?"""
+        return bool(self._stirred)
+
     def drain(self, session: Session, now: int) -> bool:
         """Hand what has come in to `session`; True if there may be more."""
         for socket in list(self._stirred):

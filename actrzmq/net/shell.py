@@ -22,6 +22,9 @@ from actrzmq.net.link import Link
 from actrzmq.net.plane import Plane
 from actrzmq.net.watchdog import Watchdog
 
+GRAIN = 20
+"""Milliseconds after a turn, at most, until the session is asked when it is to be woken next."""
+NEVER = 1 << 62
 HEARTBEAT = 500
 """Milliseconds between two signs of life to the watchdog; how late they are is the loop's lag."""
 DEREGISTER_WITHIN = 500
@@ -50,6 +53,8 @@ class Shell:
         self._session: Session
         self._absence = Absence()
         self._is_awake = True  # until `start`, there is nothing to wake
+        self._is_started = self._is_turning = False
+        self._coming: asyncio.Handle | None = None
         self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._tick_at = 0
@@ -61,8 +66,8 @@ class Shell:
         self.link.open()
         self.plane.open()
         self.watchdog.start()
-        self._is_awake = False
-        self.wake()
+        self._is_started = True
+        self._turn_soon()
         self._heartbeat()
 
     def close(self) -> None:
@@ -77,16 +82,24 @@ class Shell:
         self.link.close(DEREGISTER_WITHIN)
 
     def wake(self) -> None:
-        """Something was asked of the session: run a turn soon, once however often this is called."""
-        if not self._is_awake:
-            self._is_awake = True
-            self._loop.call_soon(self._turn)
+        """Something was asked of the session: run a turn soon, once however often this is called.
 
-    def _guarded(self, step: Callable[[], None]) -> None:
+        What is ripe is sent at once, so that the other end has it while the rest of this turn goes on.
+        """
+        if self._is_started and self._session.saying.is_ripe:
+            self._guarded(self._send_early)
+        elif not self._is_awake:
+            self._turn_soon()
+
+    def _turn_soon(self) -> None:
+        self._is_awake = True
+        self._coming = self._loop.call_soon(self._turn)
+
+    def _guarded(self, step: Callable[..., None], *arguments: int) -> None:
         if self._is_closed:
             return
         try:
-            step()
+            step(*arguments)
         except Exception as error:  # noqa: BLE001 - the edge of the machines, see above; `broke` logs it
             try:
                 self.close()
@@ -94,7 +107,7 @@ class Shell:
                 self._broke(error)
 
     def _heartbeat(self, due: int = 0) -> None:
-        self._guarded(lambda: self._beat(due))
+        self._guarded(self._beat, due)
 
     def _beat(self, due: int) -> None:
         now = boottime_ms()
@@ -127,27 +140,51 @@ class Shell:
         self._guarded(self._take_turn)
 
     def _take_turn(self) -> None:
-        self._is_awake = False
+        self._is_awake = self._is_turning = True  # what is asked for in here is done before the end
         session, link, plane = self._session, self.link, self.plane
         now = boottime_ms()
         session.paused(self.watchdog.take_gap(now), now)
         more = link.drain(session, now)
         more = plane.drain(session, now) or more
-        if now >= self._tick_at:
+        is_tick = now >= self._tick_at
+        if is_tick:
             session.tick(now)
         while turn := session.take_turn():
             self._act(turn, now)
+        self._send(now)
+        plane.sweep(now)
+        self._is_awake = self._is_turning = False
+        if link.look() or more:
+            self._turn_soon()
+        if is_tick:
+            self._tick_by(session.next_deadline(), now)
+        else:
+            self._tick_soon(now)
+
+    def _send(self, now: int) -> None:
+        session, link, plane = self._session, self.link, self.plane
         plane.flush()
         link.flush()
         if link.is_ready:
             for outgoing in session.outgoing(now):
                 link.send(outgoing)
-        for parcel in session.streams.outgoing(plane.is_blocked):
-            plane.send(parcel, session, now)
-        plane.sweep(now)
-        if link.look() or more:
-            self.wake()
-        self._arm(now)
+        if session.streams.has_outgoing:
+            for parcel in session.streams.outgoing(plane.is_blocked):
+                plane.send(parcel, session, now)
+
+    def _send_early(self) -> None:
+        """Send, and have no turn of its own for that where there is nothing else to be done in one."""
+        now = boottime_ms()
+        self._send(now)
+        if self._is_turning:
+            return
+        needs_turn = self.link.look() or self.plane.has_input or self._session.has_turn
+        if needs_turn and not self._is_awake:
+            self._turn_soon()
+        elif self._is_awake and not needs_turn and self._coming is not None:
+            self._coming.cancel()
+            self._is_awake = False
+        self._tick_soon(now)
 
     def _act(self, turn: Turn, now: int) -> None:
         self.watchdog.turned(now)
@@ -160,11 +197,22 @@ class Shell:
                 self.plane.relay_at(registration.relay)
         self._carry_out(turn)
 
-    def _arm(self, now: int) -> None:
-        deadline = self._session.next_deadline()
-        if deadline is None or now < self._tick_at <= deadline:
-            return  # a tick too early does no harm, a timer made anew for each message does
+    def _tick_soon(self, now: int) -> None:
+        """Something has happened: tick within a moment, instead of asking all machines for their deadlines each time.
+
+        A tick too early does no harm, and they are asked after it.
+        """
+        if self._tick_at - now > GRAIN:
+            self._tick_by(now + GRAIN, now)
+
+    def _tick_by(self, deadline: int | None, now: int) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._tick_at = deadline
-        self._timer = self._loop.call_later(max(0, deadline - now) / 1000, self._turn)
+        self._timer, self._tick_at = None, NEVER
+        if deadline is not None:
+            self._tick_at = deadline
+            self._timer = self._loop.call_later(max(0, deadline - now) / 1000, self._tick)
+
+    def _tick(self) -> None:
+        self._tick_at = 0
+        self._turn()

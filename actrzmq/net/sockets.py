@@ -40,6 +40,10 @@ _made: WeakSet[zmq.Socket[bytes]] = WeakSet()
 send_frame = zmq.backend.Socket.send
 receive_frame = zmq.backend.Socket.recv
 _get = zmq.backend.Socket.get
+# As plain numbers: to combine or compare members of an IntFlag costs more than what is asked with them.
+_NOBLOCK = int(zmq.NOBLOCK)
+_NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+_POLLIN = int(zmq.POLLIN)
 
 
 def router(body_limit: int = BODY_BYTES) -> zmq.Socket[bytes]:
@@ -145,7 +149,7 @@ def send(socket: zmq.Socket[bytes], frames: Sequence[bytes | zmq.Frame]) -> bool
     is_taken = True
     for index, frame in enumerate(frames):
         try:
-            send_frame(socket, frame, zmq.NOBLOCK if index == last else zmq.NOBLOCK | zmq.SNDMORE)
+            send_frame(socket, frame, _NOBLOCK if index == last else _NOBLOCK_MORE)
         except zmq.Again:
             if index == 0:
                 return False
@@ -168,7 +172,7 @@ def receive(
     """
     check_process(socket)
     try:
-        frame = receive_frame(socket, zmq.NOBLOCK, copy=False)
+        frame = receive_frame(socket, _NOBLOCK, copy=False)
     except zmq.Again:
         return None
     frames = [frame.bytes]
@@ -177,7 +181,7 @@ def receive(
     room = message_limit(body_limit) - len(frame)
     size = 0
     while frame.more:
-        frame = receive_frame(socket, zmq.NOBLOCK, copy=False)
+        frame = receive_frame(socket, _NOBLOCK, copy=False)
         size += len(frame)
         if size > room or len(frames) == max_parts:
             dropped(size + skip(socket, frame.more))
@@ -191,14 +195,12 @@ def has_input(socket: zmq.Socket[bytes]) -> bool:
     """Is there a message to receive? To be asked after sending too, where its descriptor is waited for: it tells of
     edges only. Costs half of a `receive` in vain.
     """
-    events = _get(socket, zmq.EVENTS)
-    assert isinstance(events, int)
-    return bool(events & zmq.POLLIN)
+    return events(socket) & _POLLIN != 0
 
 
 def events(socket: zmq.Socket[bytes]) -> int:
     """What the socket is ready for (POLLIN, POLLOUT). To look is also what makes its descriptor quiet again."""
-    ready = socket.getsockopt(zmq.EVENTS)
+    ready = _get(socket, zmq.EVENTS)
     assert isinstance(ready, int)
     return ready
 

@@ -43,6 +43,7 @@ class Watchdog:
         self._watched = threading.get_ident()
         self._turned_at = self._beat_at = boottime_ms()
         self._gap = 0
+        self._is_running = False
         self._reported_at = 0
         self._has_warned = self._has_dumped = False
         self._reporter: zmq.Socket[bytes] | None = None
@@ -52,10 +53,12 @@ class Watchdog:
 
     def start(self) -> None:
         """Begin to watch."""
+        self._is_running = True
         self._thread.start()
 
     def stop(self) -> None:
         """Stop watching, and wait for the thread to end."""
+        self._is_running = False
         self._stop.set()
         if self._thread.ident is not None:  # else it was never started
             self._thread.join(timeout=2)
@@ -66,10 +69,9 @@ class Watchdog:
 
     def take_gap(self, now: int) -> int:
         """The longest time since the last asking in which the process was not scheduled at all."""
-        since = now - self._beat_at if self._thread.is_alive() else 0
-        gap = max(self._gap, since)
-        self._gap = 0
-        return gap
+        since = now - self._beat_at if self._is_running else 0
+        gap, self._gap = self._gap, 0
+        return gap if gap > since else since
 
     def _run(self) -> None:
         is_failing = False

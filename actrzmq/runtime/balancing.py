@@ -39,10 +39,14 @@ class PreparedCall(Struct, frozen=True):
     metadata: dict[str, str] | None
 
 
+CallOnce = Callable[[Serial, str, bytes, int, tuple[Serial, ...], bool, dict[str, str] | None, int], Awaitable[Reply]]
+"""Makes one call to one node: what a `PreparedCall` has, and the time."""
+
+
 class Balancer:
     """Spreads the calls of one node over the instances of each type.
 
-    `open_calls_to(serial)` is how many of its calls wait for that node, `call_once` makes one call to one node.
+    `open_calls_to(serial)` is how many of its calls wait for that node, `call_once` makes one call to one node, now.
     """
 
     def __init__(
@@ -50,7 +54,7 @@ class Balancer:
         lookup: Lookup,
         agreements: Agreements,
         open_calls_to: Callable[[Serial], int],
-        call_once: Callable[[Serial, PreparedCall], Awaitable[Reply]],
+        call_once: CallOnce,
         counters: Counter[str],
     ) -> None:
         self._lookup = lookup
@@ -67,7 +71,16 @@ class Balancer:
             serial = None
             try:
                 serial = await self.pick(actor_type, call.route_key, attempts.tried, call.deadline, wait)
-                return await self._call_once(serial, call)
+                return await self._call_once(
+                    serial,
+                    call.route_key,
+                    call.body,
+                    call.deadline,
+                    call.chain,
+                    call.is_signal,
+                    call.metadata,
+                    boottime_ms(),
+                )
             except ActrRuntimeError as error:
                 dice = random.random()  # noqa: S311 - jitter is no secret
                 pause = attempts.failed(serial, error, call.deadline - boottime_ms(), dice)

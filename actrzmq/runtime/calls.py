@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from google.protobuf.message import DecodeError, EncodeError, Message
 
-from actrzmq.core.execution import Execution
+from actrzmq.core.execution import Execution, State
 from actrzmq.core.session import Session
 from actrzmq.errors import ActrConfigError, ActrDecodeError, ActrTimeoutError
 from actrzmq.identity import Serial
@@ -21,7 +21,7 @@ from actrzmq.runtime.limits import check_body, check_metadata, check_name, check
 from actrzmq.runtime.lookup import Lookup
 from actrzmq.runtime.messages import is_idempotent, response_of
 from actrzmq.runtime.payload import PayloadType, is_signal
-from actrzmq.runtime.promises import Promises, resolver
+from actrzmq.runtime.promises import Promises
 from actrzmq.runtime.standing import Standing
 from actrzmq.wire.messages import Reply
 
@@ -50,6 +50,7 @@ class Calls:
         self._loop = standing.loop
         self._promises = promises
         self._own_response = own_response
+        self._known: dict[tuple[type, str], tuple[str, type[Message] | None]] = {}
         self._balancer = Balancer(lookup, agreements, session.open_calls_to, self._call_once, counters)
 
     async def call(
@@ -62,53 +63,54 @@ class Calls:
         wait: bool,
         metadata: Mapping[str, str] | None,
         response_type: type[Message] | None,
-        within: Execution | None,
+        execution: Execution | None,
     ) -> object:
-        """See `Context.call`. `within` is the running handler that makes the call, if one does."""
+        """See `Context.call`. `execution` is that of the handler that makes the call, if one does."""
         self._standing.check_running()
         now = boottime_ms()
         deadline = now + check_timeout(timeout_ms)
         chain: tuple[Serial, ...] = ()
-        if within is not None:
-            deadline = min(deadline, within.deadline)
-            chain = (*getattr(within.request, "chain", ()), self._session.serial)
-        response = self._response_type(route_key, request, response_type)
-        route_key = check_name(route_key, "route key")
+        if execution is not None and execution.state is State.RUNNING:
+            deadline = min(deadline, execution.deadline)
+            chain = (*getattr(execution.request, "chain", ()), self._session.serial)
+        known = self._known.get((type(request), route_key)) if response_type is None else None
+        route_key, response = known or self._look_at(route_key, request, response_type)
         body = self._encode(request, route_key)
-        signal = is_signal(payload_type)
-        call = PreparedCall(route_key, body, deadline, chain, signal, check_metadata(metadata))
-        if dest.actor_type is not None:
+        signal = payload_type is not None and is_signal(payload_type)
+        extra = check_metadata(metadata) if metadata else None
+        actor_type = dest.actor_type
+        if actor_type is not None:
+            call = PreparedCall(route_key, body, deadline, chain, signal, extra)
             idempotent = isinstance(request, Message) and is_idempotent(type(request), route_key)
-            reply = await self._balancer.call(dest.actor_type, call, wait, idempotent)
+            reply = await self._balancer.call(actor_type, call, wait, idempotent)
         else:
-            serial = self._session.serial if dest.id is None else dest.id.serial
-            reply = await self._call_once(serial, call)
+            id = dest.id
+            serial = self._session.serial if id is None else id.serial
+            reply = await self._call_once(serial, route_key, body, deadline, chain, signal, extra, now)
         return reply.body if response is None else _decode(reply.body, response, route_key)
 
-    async def _call_once(self, serial: Serial, call: PreparedCall) -> Reply:
+    async def _call_once(
+        self,
+        serial: Serial,
+        route_key: str,
+        body: bytes,
+        deadline: int,
+        chain: tuple[Serial, ...],
+        signal: bool,
+        metadata: dict[str, str] | None,
+        now: int,
+    ) -> Reply:
         """One call to one node, to its end. Cancelling cancels it there too."""
-        now = boottime_ms()
-        route_key, deadline = call.route_key, call.deadline
         if deadline <= now:
             raise ActrTimeoutError(f"{route_key}: the deadline of the calling handler has passed; nothing was sent")
         future: asyncio.Future[Reply] = self._loop.create_future()
-        open_call = self._session.call(
-            serial,
-            route_key,
-            call.body,
-            deadline - now,
-            resolver(future),
-            now,
-            chain=call.chain,
-            is_signal=call.is_signal,
-            metadata=call.metadata,
-        )
+        call = self._session.call(serial, route_key, body, deadline - now, future, now, chain, signal, metadata)
         self._promises.add(future)  # not before: a call that is refused raises here, and nobody would take it out
         self._wake()
         try:
             return await future
         except asyncio.CancelledError:
-            self._session.cancel(open_call, boottime_ms())
+            self._session.cancel(call, boottime_ms())
             self._wake()
             raise
         finally:
@@ -148,7 +150,17 @@ class Calls:
             body = bytes(request)
         else:
             raise ActrConfigError(f"{route_key}: expected a protobuf message or bytes, got {type(request).__name__}")
-        return check_body(body, self._link.body_limit, route_key)
+        return body if len(body) <= self._link.body_limit else check_body(body, self._link.body_limit, route_key)
+
+    def _look_at(
+        self, route_key: str, request: Message | bytes, given: type[Message] | None
+    ) -> tuple[str, type[Message] | None]:
+        """The route key as it travels, and what is to be decoded; once for each route and class of its requests."""
+        response = self._response_type(route_key, request, given)
+        found = check_name(route_key, "route key"), response
+        if given is None and response is not None:
+            self._known[type(request), found[0]] = found
+        return found
 
     def _response_type(
         self, route_key: str, request: Message | bytes, given: type[Message] | None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar, overload
 
 from google.protobuf.message import Message
 
-from actrzmq.core.execution import Execution, State
+from actrzmq.core.execution import Execution
 from actrzmq.identity import ActrId, ActrType
 from actrzmq.net.clock import boottime_ms
 from actrzmq.runtime.dest import Dest
@@ -98,7 +98,7 @@ class Context:
     # calling
 
     @overload
-    async def call(
+    def call(
         self,
         dest: Dest,
         route_key: str,
@@ -108,10 +108,10 @@ class Context:
         *,
         wait: bool = ...,
         metadata: Mapping[str, str] | None = ...,
-    ) -> bytes: ...
+    ) -> Coroutine[Any, Any, bytes]: ...
 
     @overload
-    async def call(
+    def call(
         self,
         dest: Dest,
         route_key: str,
@@ -122,10 +122,10 @@ class Context:
         wait: bool = ...,
         metadata: Mapping[str, str] | None = ...,
         response_type: type[_Response],
-    ) -> _Response: ...
+    ) -> Coroutine[Any, Any, _Response]: ...
 
     @overload
-    async def call(
+    def call(
         self,
         dest: Dest,
         route_key: str,
@@ -135,9 +135,9 @@ class Context:
         *,
         wait: bool = ...,
         metadata: Mapping[str, str] | None = ...,
-    ) -> Any: ...
+    ) -> Coroutine[Any, Any, Any]: ...
 
-    async def call(
+    def call(
         self,
         dest: Dest,
         route_key: str,
@@ -148,7 +148,7 @@ class Context:
         wait: bool = False,
         metadata: Mapping[str, str] | None = None,
         response_type: type[Message] | None = None,
-    ) -> object:
+    ) -> Coroutine[Any, Any, object]:
         """Call `route_key` at `dest` and return the decoded response; for bytes, bytes.
 
         `wait` waits, within the timeout, for an instance of a type that has none yet. `response_type` is needed where
@@ -157,8 +157,8 @@ class Context:
         `ActrPermissionDenied`, `ActrOverloaded`, `ActrContractMismatch`; `.may_have_run` tells whether the handler may
         have run.
         """
-        return await self._parts.calls.call(
-            dest, route_key, request, timeout_ms, payload_type, wait, metadata, response_type, self._running
+        return self._parts.calls.call(
+            dest, route_key, request, timeout_ms, payload_type, wait, metadata, response_type, self._execution
         )
 
     async def tell(
@@ -245,8 +245,3 @@ class Context:
         Opens on entering, ends (and waits for the end) on leaving, aborts if the block raises.
         """
         return StreamWriter(self._parts.outlets, dest, stream_id, payload_type)
-
-    @property
-    def _running(self) -> Execution | None:
-        execution = self._execution
-        return execution if execution is not None and execution.state is State.RUNNING else None

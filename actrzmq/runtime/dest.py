@@ -11,8 +11,10 @@ from actrzmq.identity import ActrId, ActrType
 class Dest(Struct, frozen=True):
     """A destination: one actor, any live actor of a type, or (neither given) the own process."""
 
-    _id: ActrId | None = None
-    _type: ActrType | None = None
+    id: ActrId | None = None
+    """The actor, where it is one."""
+    actor_type: ActrType | None = None
+    """The type, where any of it will do."""
 
     @staticmethod
     def shell() -> Dest:
@@ -38,18 +40,8 @@ class Dest(Struct, frozen=True):
             raise ActrConfigError(f"Dest.type({type!r}): expected an ActrType, as in ActrType('acme', 'Echo')")
         return Dest(None, type)
 
-    @property
-    def id(self) -> ActrId | None:
-        """The actor, where it is one."""
-        return self._id
-
-    @property
-    def actor_type(self) -> ActrType | None:
-        """The type, where any of it will do."""
-        return self._type
-
     def __str__(self) -> str:
-        return str(self._id or self._type or "the own process")
+        return str(self.id or self.actor_type or "the own process")
 
 
 _OWN = Dest()

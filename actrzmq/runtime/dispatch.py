@@ -7,7 +7,6 @@ import inspect
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TypeGuard
 
 from google.protobuf.message import DecodeError, EncodeError, Message
@@ -23,7 +22,7 @@ from actrzmq.runtime.limits import check_body, shown
 from actrzmq.runtime.parts import Parts
 from actrzmq.runtime.routes import Routes, Target
 from actrzmq.runtime.standing import Standing
-from actrzmq.runtime.tasks import end_tasks
+from actrzmq.runtime.tasks import end_tasks, starter
 from actrzmq.runtime.threads import THREADS, Threads
 from actrzmq.runtime.workload import Route
 
@@ -53,7 +52,8 @@ class Dispatch:
         self._error_hooks = error_hooks
         self._threads = Threads(standing.loop, "actrzmq-handler", gives_up=False)
         self._abandoned = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._new_task = starter(standing.loop)
+        self._unbegun: set[Execution] = set()  # their tasks have not had their first step
         self.counters: Counter[str] = Counter()
 
     def start(self, execution: Execution) -> None:
@@ -66,13 +66,22 @@ class Dispatch:
             return
         execution.drop_body()
         run = self._run if target.is_async else self._run_in_thread
-        execution.task = task = asyncio.ensure_future(run(execution, target, request))
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, execution, target))
+        self._unbegun.add(execution)
+        execution.task = self._new_task(run(execution, target, request))
+
+    def cancel(self, execution: Execution) -> None:
+        """Have the handler of `execution` end."""
+        if execution.task is None:
+            return
+        execution.task.cancel()
+        if execution in self._unbegun:  # nothing in it will ever run, and say that it has ended
+            self._unbegun.discard(execution)
+            self._finish(execution, _cancelled(execution))
 
     async def stop(self) -> None:
         """Cancel what still runs, and let go of the threads."""
-        await end_tasks(self._tasks)
+        running = self._session.serving.running
+        await end_tasks([execution.task for execution in running if execution.task is not None])
         self._threads.close()
 
     def _finish(self, execution: Execution, outcome: Outcome) -> None:
@@ -82,12 +91,8 @@ class Dispatch:
         self._session.finish(execution, outcome, boottime_ms())
         self._wake()
 
-    def _ended(self, execution: Execution, target: Target, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled():  # before its first step, so that nothing in it could say so
-            self._finish(execution, _cancelled(execution))
-
     async def _run(self, execution: Execution, target: Target, request: Message) -> None:
+        self._unbegun.discard(execution)
         context = Context(self._parts, execution)
         outcome: Outcome
         try:
@@ -100,6 +105,7 @@ class Dispatch:
         self._finish(execution, outcome)
 
     async def _run_in_thread(self, execution: Execution, target: Target, request: Message) -> None:
+        self._unbegun.discard(execution)
         context = Context(self._parts, execution)
         if self._abandoned >= THREADS:
             overloaded = ActrOverloaded(f"{target.route.route_key}: all {THREADS} threads are held by hanging handlers")
@@ -132,15 +138,17 @@ class Dispatch:
             return self._failed(error, target, context)
 
     def _encode(self, response: object, route: Route) -> bytes:
-        if not _is_a(response, route.response):
+        if type(response) is not route.response and not _is_a(response, route.response):
             expected = route.response.DESCRIPTOR.full_name
             returned = type(response).__name__
             raise _BadReply(f"the handler of {route.route_key} returned a {returned}, expected a {expected}")
         try:
-            body = response.SerializeToString()
+            body: bytes = response.SerializeToString()
         except EncodeError as error:
             raise _BadReply(f"the reply of {route.route_key} can't be encoded: {error}") from None
-        return check_body(body, self._link.body_limit, f"the reply of {route.route_key}")
+        if len(body) > self._link.body_limit:
+            check_body(body, self._link.body_limit, f"the reply of {route.route_key}")
+        return body
 
     def _failed(self, error: BaseException, target: Target, context: Context) -> ActrRuntimeError:
         error = _alone(error)

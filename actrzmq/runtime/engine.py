@@ -31,7 +31,7 @@ from actrzmq.runtime.inboxes import Inboxes
 from actrzmq.runtime.lookup import Lookup
 from actrzmq.runtime.outlets import Outlet, Outlets
 from actrzmq.runtime.parts import Parts
-from actrzmq.runtime.promises import Promises
+from actrzmq.runtime.promises import Promises, resolve_all
 from actrzmq.runtime.publishing import check_fits
 from actrzmq.runtime.routes import Routes
 from actrzmq.runtime.sessions import new_session
@@ -182,8 +182,7 @@ class Engine:
     # the outcome of a turn
 
     def _carry_out(self, turn: Turn) -> None:
-        for waiter, outcome in turn.resolve:
-            waiter(outcome)
+        resolve_all(turn.resolve)
         for receiver, frames in turn.deliver:
             receiver.sink.deliver(frames)
         for outlet in turn.writable:
@@ -193,8 +192,7 @@ class Engine:
         for execution in turn.start:
             self.dispatch.start(execution)
         for execution in turn.cancel:
-            if execution.task is not None:
-                execution.task.cancel()
+            self.dispatch.cancel(execution)
         for news, text in turn.news:
             self._hear(news, text)
 

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from actrzmq.errors import ActrRuntimeError
+
+
+def resolve_all(outcomes: Iterable[tuple[Any, Any]]) -> None:
+    """Give each waiter (a future that only the session resolves, or a function) what it waits for."""
+    for waiter, outcome in outcomes:
+        if type(waiter) is not asyncio.Future:
+            waiter(outcome)
+        elif not waiter.done():
+            if isinstance(outcome, BaseException):
+                waiter.set_exception(outcome)
+            else:
+                waiter.set_result(outcome)
 
 
 class Promises(set[asyncio.Future[Any]]):
@@ -22,11 +34,10 @@ def resolver(future: asyncio.Future[Any]) -> Callable[[Any], None]:
     """A waiter for the session: it resolves `future` with what it is given, unless that is done."""
 
     def resolve(outcome: object) -> None:
-        if future.done():
-            return
-        if isinstance(outcome, BaseException):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
+        if not future.done():
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
 
     return resolve

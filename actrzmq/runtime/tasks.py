@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine
+import sys
+from collections.abc import Callable, Collection, Coroutine
+from functools import partial
 from typing import Any, TypeVar
+
+_Starter = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 END_WITHIN = 1.0
 """Seconds that a task which was cancelled may take to end."""
@@ -13,6 +17,18 @@ END_WITHIN = 1.0
 log = logging.getLogger("actrzmq.dispatch")
 
 _Value = TypeVar("_Value")
+
+
+def starter(loop: asyncio.AbstractEventLoop) -> _Starter:
+    """What runs a coroutine in a task on `loop`, at once as far as it goes without waiting where Python can do that.
+
+    Where the program has set a task factory, that is asked.
+    """
+    if loop.get_task_factory() is not None:
+        return loop.create_task
+    if sys.version_info >= (3, 12):
+        return partial(asyncio.Task, loop=loop, eager_start=True)
+    return partial(asyncio.Task, loop=loop)  # what `create_task` does, without what it does besides
 
 
 class Tasks:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actrzmq.core.dedup import Answers
-from actrzmq.core.execution import Execution
+from actrzmq.core.execution import Execution, execution_of
 from actrzmq.core.peer import Peer
 from actrzmq.identity import Serial
 from actrzmq.wire.messages import Call, CallId
@@ -15,13 +15,13 @@ PEER = Peer(Serial(1))
 
 
 def execution(number: int) -> Execution:
-    return Execution(PEER, Call(CallId(number), "route", b"", 1_000), 1_000, 0)
+    return execution_of(PEER, Call(CallId(number), "route", b"", 1_000), 1_000, 0)
 
 
 def seen(*numbers: int) -> Answers:
     answers = Answers()
     for number in numbers:
-        answers.add(execution(number))
+        answers.add(CallId(number), execution(number))
     return answers
 
 
@@ -71,7 +71,7 @@ def test_what_is_listed_as_open_and_was_never_seen_may_still_come() -> None:
     answers = seen()
     answers.keep_only(call_ids(3), 5)
     assert not answers.is_stale(CallId(3))
-    answers.add(execution(3))
+    answers.add(CallId(3), execution(3))
     answers.settle(call_ids(3))
     assert answers.is_stale(CallId(3))
 
@@ -109,7 +109,7 @@ def test_no_call_runs_twice_whatever_is_lost_and_said_again(steps: list[tuple[st
 
     def arrive(number: int) -> None:
         if answers.get(CallId(number)) is None and not answers.is_stale(CallId(number)):
-            answers.add(execution(number))
+            answers.add(CallId(number), execution(number))
             ran.append(number)
 
     for step, value in steps:

@@ -24,7 +24,7 @@ def introduce(peers: Peers, number: int) -> Peer | None:
 
 
 def keep_busy(peer: Peer) -> None:
-    peer.calls.add(OpenCall(peer, Call(CallId(1), "route", b"", 5), 5, 0, None))
+    peer.calls.add(OpenCall(peer, Call(CallId(1), "route", b"", 5), 5, 0, None, 0))
 
 
 def test_a_node_knows_itself_and_may_do_to_itself_what_it_likes() -> None:

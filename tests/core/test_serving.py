@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actrzmq.core.execution import Execution, State
+from actrzmq.core.execution import SHORT_BYTES, Execution, State, execution_of
 from actrzmq.core.peer import Peer
 from actrzmq.core.serving import MAX_CHAIN, Serving, ServingLimits
 from actrzmq.errors import ActrOverloaded, ActrPermissionDenied, ActrTransportError, ActrUnknownRoute
@@ -28,7 +28,7 @@ class Desk:
     ) -> Execution:
         self.last += 1
         call = Call(CallId(self.last), "open", body, deadline, chain)
-        execution = Execution(self.peer, call, deadline, 0)
+        execution = execution_of(self.peer, call, deadline, 0)
         self.serving.accept(execution, ME, is_signal=is_signal, chain=chain)
         return execution
 
@@ -246,7 +246,8 @@ def test_calls_that_are_given_up_while_they_wait_take_no_room() -> None:
 
 def test_of_what_has_ended_or_is_given_up_the_body_is_not_kept() -> None:
     desk = Desk(concurrency=1)
-    first, expired, cancelled = desk.accept(body=b"x" * 100), desk.accept(10, b"x" * 100), desk.accept(body=b"x" * 100)
+    body = b"x" * (SHORT_BYTES + 1)
+    first, expired, cancelled = desk.accept(body=body), desk.accept(10, body), desk.accept(body=body)
     desk.start()
     desk.finish(first)
     desk.serving.overdue(50)
