@@ -12,9 +12,10 @@ from typing import Any
 
 from msgspec import structs
 
-from actrzmq.core.calls import CallIds, OpenCall, call_bytes
+from actrzmq.core.calls import CALL_BYTES, CallIds, OpenCall
 from actrzmq.core.deadlines import Deadlines
 from actrzmq.core.failures import error_for, error_from
+from actrzmq.core.packing import metadata_bytes
 from actrzmq.core.peer import Peer
 from actrzmq.core.serving import MAX_CHAIN
 from actrzmq.core.turn import Turn
@@ -88,7 +89,9 @@ class Calling:
                 "wait for some of them, or use more instances"
             )
         envelope = Call(self.ids.draw(), route, body, timeout, chain, is_signal, metadata)
-        deadline, size = now + timeout, call_bytes(body, metadata)
+        deadline, size = now + timeout, len(body) + CALL_BYTES
+        if metadata:
+            size += metadata_bytes(metadata)
         call = OpenCall(peer, envelope, deadline, now, waiter, size)
         calls.add(call)
         self._deadlines.add(call, deadline)

@@ -11,7 +11,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from actrzmq.core.packing import metadata_bytes
 from actrzmq.wire.messages import Call, CallId
 
 CALL_BYTES = 64
@@ -31,11 +30,6 @@ class OpenCall(Struct, eq=False, gc=True):
     """What it counts against the limit of its destination."""
     sent: int = 0
     """How often it went out."""
-
-
-def call_bytes(body: bytes, metadata: dict[str, str] | None) -> int:
-    """The `size` of a call."""
-    return len(body) + CALL_BYTES + (metadata_bytes(metadata) if metadata else 0)
 
 
 class CallIds:

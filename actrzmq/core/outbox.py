@@ -50,6 +50,8 @@ class Outbox:
         self._filling: Parcel | None = None
         self.count = 0
         """How many envelopes are queued."""
+        self.has_full = False
+        """Is any parcel as full as it may be?"""
         self.tells = 0
         """How many tells are queued."""
         self.tell_bytes = 0
@@ -60,21 +62,31 @@ class Outbox:
         if type(envelope) is Tell:
             self.tells += 1
             self.tell_bytes += size + ENVELOPE_BYTES
+        self.count += 1
         parcel = self._filling or self._begin(now)
-        if size >= LARGE_BYTES and isinstance(envelope, WithBody) and len(envelope.body) >= LARGE_BYTES:
+        filled = parcel.size + size + ENVELOPE_BYTES
+        if filled > HEADER_BYTES or size >= LARGE_BYTES:
+            self._post_long(parcel, envelope, size, now)
+            return
+        parcel.size = filled
+        parcel.envelopes.append(envelope)
+        if filled >= BATCH_BYTES or len(parcel.envelopes) >= BATCH_ENVELOPES:
+            self._close()
+
+    def _post_long(self, parcel: Parcel, envelope: Between | ToBroker, size: int, now: int) -> None:
+        if isinstance(envelope, WithBody) and len(envelope.body) >= LARGE_BYTES:
             parcel.large.append(len(parcel.envelopes))
             parcel.bodies.append(envelope.body)
             parcel.body_bytes += len(envelope.body)
             size -= len(envelope.body)
             envelope = structs.replace(envelope, body=b"")
         elif parcel.size + size + ENVELOPE_BYTES > HEADER_BYTES:  # a long list: in the next one it is the first
+            self._close()
             parcel = self._begin(now)
-        envelopes = parcel.envelopes
-        envelopes.append(envelope)
-        parcel.size = size = parcel.size + size + ENVELOPE_BYTES
-        self.count += 1
-        if len(envelopes) >= BATCH_ENVELOPES or size >= BATCH_BYTES or (parcel.bodies and parcel.is_full):
-            self._filling = None
+        parcel.size += size + ENVELOPE_BYTES
+        parcel.envelopes.append(envelope)
+        if parcel.is_full:
+            self._close()
 
     def settle(self, ids: list[CallId], now: int) -> None:
         """Let these ids ride along."""
@@ -84,12 +96,13 @@ class Outbox:
             parcel.settled.extend(some)
             parcel.size += ID_BYTES * len(some)
             if parcel.is_full:
-                self._filling = None
+                self._close()
 
     def take(self) -> list[Parcel]:
         """Everything queued, once."""
         parcels, self._parcels, self._filling = self._parcels, [], None
         self.count = self.tells = self.tell_bytes = 0
+        self.has_full = False
         return parcels
 
     def clear(self) -> int:
@@ -98,10 +111,9 @@ class Outbox:
         self.take()
         return tells
 
-    @property
-    def has_full(self) -> bool:
-        """Is any parcel as full as it may be?"""
-        return bool(self._parcels) and (self._filling is None or len(self._parcels) > 1)
+    def _close(self) -> None:
+        self._filling = None
+        self.has_full = True
 
     def _begin(self, now: int) -> Parcel:
         parcel = self._filling = Parcel(now)

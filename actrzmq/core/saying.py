@@ -59,10 +59,11 @@ class Saying:
         At once where nothing else is under way that they could share a batch with (after Nagle, RFC 896, which does so
         for bytes); else when there are enough of them.
         """
-        queued = peer.outbox.count
-        if queued and (
-            queued >= under_way or (queued >= LEAST and queued * PARTS >= under_way) or peer.outbox.has_full
-        ):
+        outbox = peer.outbox
+        queued = outbox.count
+        if queued >= under_way:
+            self.is_ripe = queued > 0
+        elif outbox.has_full or (queued >= LEAST and queued * PARTS >= under_way):
             self.is_ripe = True
 
     def stir(self, peer: Peer) -> None:

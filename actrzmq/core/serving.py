@@ -50,7 +50,8 @@ class Serving:
         self._signals: deque[Execution] = deque()
         self._returning: deque[Execution] = deque()  # their chains lead through here: they go first
         self._queued_bytes = 0
-        self._queued = 0
+        self.queued = 0
+        """How many calls wait for their turn."""
         self._running: set[Execution] = set()
         self._extra = 0
         self._deadlines: Deadlines[Execution] = Deadlines()
@@ -70,10 +71,10 @@ class Serving:
             return ActrPermissionDenied(f"{route} is local to its process: its service is not among the exports")
         if self.is_closed or (self.draining and not is_local and me not in chain):
             return ActrTransportError(f"{route}: the node is stopping and takes no new calls")
-        if self._queued >= self._limits.queue or self._queued_bytes >= self._limits.queue_bytes:
+        if self.queued >= self._limits.queue or self._queued_bytes >= self._limits.queue_bytes:
             self.counters["rejected.overload"] += 1
             return ActrOverloaded(
-                f"{route}: {self._queued} calls wait in this node already; slow down or add instances",
+                f"{route}: {self.queued} calls wait in this node already; slow down or add instances",
                 details={"retry_after_ms": str(RETRY_AFTER_MS)},
             )
         return None
@@ -87,34 +88,37 @@ class Serving:
             self._signals.append(execution)
         else:
             self._queue.append(execution)
-        self._queued += 1
+        self.queued += 1
         self._queued_bytes += execution.size
         self._deadlines.add(execution, execution.deadline)
 
     def startable(self, now: int) -> list[Execution]:
         """Those that start now. What has expired while it waited is dropped and counted, and never runs."""
         started: list[Execution] = []
-        while self._queued:
+        free = self._limits.concurrency - len(self._running) + self._extra
+        while self.queued:
             queue = self._returning or self._signals or self._queue
             execution = queue[0]
             if execution.state is not State.QUEUED:
                 queue.popleft()  # cancelled meanwhile
                 continue
-            has_free_slot = len(self._running) - self._extra < self._limits.concurrency
-            if not has_free_slot and not self._may_go_beyond(execution):
+            if free <= 0 and not self._may_go_beyond(execution):
                 break
             queue.popleft()
-            self._queued -= 1
+            self.queued -= 1
             self._queued_bytes -= execution.size
             if execution.deadline <= now:
                 self._expired(execution)
                 continue
             execution.state = State.RUNNING
-            execution.is_extra = not has_free_slot  # one that may go beyond the limit, but need not, does not
+            execution.is_extra = free <= 0  # one that may go beyond the limit, but need not, does not
+            if free > 0:
+                free -= 1
+            else:
+                self._extra += 1
             self._running.add(execution)
-            self._extra += execution.is_extra
             started.append(execution)
-        if not self._queued:
+        if not self.queued:
             self._queue.clear()
             self._signals.clear()
             self._returning.clear()
@@ -169,11 +173,6 @@ class Serving:
                 self._leave_queue(execution)
         return overdue
 
-    @property
-    def has_waiting(self) -> bool:
-        """Does any call wait for its turn?"""
-        return self._queued > 0
-
     def next_deadline(self) -> int | None:
         """When `overdue` has something to look at."""
         return self._deadlines.next_deadline()
@@ -181,7 +180,7 @@ class Serving:
     @property
     def open_count(self) -> int:
         """Calls that run or wait."""
-        return len(self._running) + self._queued
+        return len(self._running) + self.queued
 
     @property
     def running(self) -> list[Execution]:
@@ -197,7 +196,7 @@ class Serving:
         self._drops.note("expired.queued", what, execution.request.route, execution.peer.name)
 
     def _leave_queue(self, execution: Execution) -> None:
-        self._queued -= 1
+        self.queued -= 1
         self._queued_bytes -= execution.size
 
     def _may_go_beyond(self, execution: Execution) -> bool:
@@ -206,7 +205,7 @@ class Serving:
 
     def _sweep(self) -> None:
         """Cancelled ones stay in the queue until their turn; sweep them out before they are the most of it."""
-        if len(self._queue) + len(self._signals) + len(self._returning) > 2 * self._queued + 64:
+        if len(self._queue) + len(self._signals) + len(self._returning) > 2 * self.queued + 64:
             self._queue = deque(one for one in self._queue if one.state is State.QUEUED)
             self._signals = deque(one for one in self._signals if one.state is State.QUEUED)
             self._returning = deque(one for one in self._returning if one.state is State.QUEUED)

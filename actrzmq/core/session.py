@@ -231,7 +231,8 @@ class Session:
     def finish(self, execution: Execution, outcome: bytes | ActrRuntimeError, now: int) -> None:
         """The handler of `execution` has returned a body, or failed."""
         self._answering.finish(execution, outcome, now)
-        self._start(now)
+        if self.serving.queued:
+            self._start(now)
         peer: Peer = execution.peer
         if peer is not self.peers.me:
             self.saying.ripen(peer, len(peer.answers) if self.serving.open_count else 0)
@@ -511,7 +512,7 @@ class Session:
         return peer
 
     def _start(self, now: int) -> None:
-        if self.serving.has_waiting:
+        if self.serving.queued:
             self.turn.start.extend(self.serving.startable(now))
 
     def _loop_back(self) -> None:

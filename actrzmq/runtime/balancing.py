@@ -39,14 +39,10 @@ class PreparedCall(Struct, frozen=True):
     metadata: dict[str, str] | None
 
 
-CallOnce = Callable[[Serial, str, bytes, int, tuple[Serial, ...], bool, dict[str, str] | None, int], Awaitable[Reply]]
-"""Makes one call to one node: what a `PreparedCall` has, and the time."""
-
-
 class Balancer:
     """Spreads the calls of one node over the instances of each type.
 
-    `open_calls_to(serial)` is how many of its calls wait for that node, `call_once` makes one call to one node, now.
+    `open_calls_to(serial)` is how many of its calls wait for that node, `call_once` makes one call to one node.
     """
 
     def __init__(
@@ -54,7 +50,7 @@ class Balancer:
         lookup: Lookup,
         agreements: Agreements,
         open_calls_to: Callable[[Serial], int],
-        call_once: CallOnce,
+        call_once: Callable[[Serial, PreparedCall], Awaitable[Reply]],
         counters: Counter[str],
     ) -> None:
         self._lookup = lookup
@@ -71,16 +67,7 @@ class Balancer:
             serial = None
             try:
                 serial = await self.pick(actor_type, call.route_key, attempts.tried, call.deadline, wait)
-                return await self._call_once(
-                    serial,
-                    call.route_key,
-                    call.body,
-                    call.deadline,
-                    call.chain,
-                    call.is_signal,
-                    call.metadata,
-                    boottime_ms(),
-                )
+                return await self._call_once(serial, call)
             except ActrRuntimeError as error:
                 dice = random.random()  # noqa: S311 - jitter is no secret
                 pause = attempts.failed(serial, error, call.deadline - boottime_ms(), dice)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from google.protobuf.message import DecodeError, EncodeError, Message
 
+from actrzmq.core.calls import OpenCall
 from actrzmq.core.execution import Execution, State
 from actrzmq.core.session import Session
 from actrzmq.errors import ActrConfigError, ActrDecodeError, ActrTimeoutError
@@ -17,7 +18,7 @@ from actrzmq.net.link import Link
 from actrzmq.runtime.agreements import Agreements
 from actrzmq.runtime.balancing import Balancer, PreparedCall
 from actrzmq.runtime.dest import Dest
-from actrzmq.runtime.limits import check_body, check_metadata, check_name, check_timeout
+from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS, check_body, check_metadata, check_name, check_timeout
 from actrzmq.runtime.lookup import Lookup
 from actrzmq.runtime.messages import is_idempotent, response_of
 from actrzmq.runtime.payload import PayloadType, is_signal
@@ -68,7 +69,7 @@ class Calls:
         """See `Context.call`. `execution` is that of the handler that makes the call, if one does."""
         self._standing.check_running()
         now = boottime_ms()
-        deadline = now + check_timeout(timeout_ms)
+        deadline = now + (timeout_ms if timeout_ms is DEFAULT_TIMEOUT_MS else check_timeout(timeout_ms))
         chain: tuple[Serial, ...] = ()
         if execution is not None and execution.state is State.RUNNING:
             deadline = min(deadline, execution.deadline)
@@ -86,10 +87,38 @@ class Calls:
         else:
             id = dest.id
             serial = self._session.serial if id is None else id.serial
-            reply = await self._call_once(serial, route_key, body, deadline, chain, signal, extra, now)
+            open_call = self._open(serial, route_key, body, deadline, chain, signal, extra, now)
+            try:
+                reply = await open_call.waiter
+            except asyncio.CancelledError:
+                self._withdraw(open_call)
+                raise
+            finally:
+                self._promises.discard(open_call.waiter)
         return reply.body if response is None else _decode(reply.body, response, route_key)
 
-    async def _call_once(
+    async def _call_once(self, serial: Serial, call: PreparedCall) -> Reply:
+        """One call to one node, to its end. Cancelling cancels it there too."""
+        open_call = self._open(
+            serial,
+            call.route_key,
+            call.body,
+            call.deadline,
+            call.chain,
+            call.is_signal,
+            call.metadata,
+            boottime_ms(),
+        )
+        future: asyncio.Future[Reply] = open_call.waiter
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._withdraw(open_call)
+            raise
+        finally:
+            self._promises.discard(future)
+
+    def _open(
         self,
         serial: Serial,
         route_key: str,
@@ -99,22 +128,20 @@ class Calls:
         signal: bool,
         metadata: dict[str, str] | None,
         now: int,
-    ) -> Reply:
-        """One call to one node, to its end. Cancelling cancels it there too."""
+    ) -> OpenCall:
+        """Send one call to one node; its waiter is a future."""
         if deadline <= now:
             raise ActrTimeoutError(f"{route_key}: the deadline of the calling handler has passed; nothing was sent")
         future: asyncio.Future[Reply] = self._loop.create_future()
         call = self._session.call(serial, route_key, body, deadline - now, future, now, chain, signal, metadata)
         self._promises.add(future)  # not before: a call that is refused raises here, and nobody would take it out
         self._wake()
-        try:
-            return await future
-        except asyncio.CancelledError:
-            self._session.cancel(call, boottime_ms())
-            self._wake()
-            raise
-        finally:
-            self._promises.discard(future)
+        return call
+
+    def _withdraw(self, call: OpenCall) -> None:
+        """Nobody waits for it any more."""
+        self._session.cancel(call, boottime_ms())
+        self._wake()
 
     async def tell(
         self,

@@ -33,6 +33,8 @@ class Context:
     through it get no more time than its own caller has left.
     """
 
+    __slots__ = ("_execution", "_parts", "_told")
+
     def __init__(self, parts: Parts, execution: Execution | None = None) -> None:
         self._parts = parts
         self._execution = execution

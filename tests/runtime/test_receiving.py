@@ -469,7 +469,8 @@ async def test_the_stream_of_the_quickstart_flows_and_its_server_bears_a_client_
     server, client = await world.start("Server", feeder), await world.start("Client")
     got = await code["take"](client.context(), server.actor_id(), "s")
     assert got == [f"message {i}".encode() for i in range(1, 11)]
-    async with client.context().stream("t", sender=server.actor_id()):
+    async with client.context().stream("t", sender=server.actor_id()) as frames:
         await ask(client, to(server), "t", "demo.Feeder.Feed")
+        await anext(frames)
     await until(lambda: not feeder.tasks, "the task ends")
     assert f"no more for {client.actor_id()}: stream t" in caplog.text
