@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from actrzmq.runtime.node import ActrNode, ActrRef
     from actrzmq.runtime.payload import PayloadType
     from actrzmq.runtime.receiving import StreamHandle, StreamReader
+    from actrzmq.runtime.running import run
     from actrzmq.runtime.sending import StreamWriter
     from actrzmq.runtime.system import ActrSystem
     from actrzmq.runtime.watching import Watch
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     # a node
+    "run",
     "ActrSystem",
     "ActrNode",
     "ActrRef",
@@ -80,6 +82,7 @@ __all__ = [
 
 # Names are imported when they are first used (PEP 562): the broker and the tools need few of them, and start faster.
 _MODULES = {
+    "run": "actrzmq.runtime.running",
     "ActrSystem": "actrzmq.runtime.system",
     "ActrNode": "actrzmq.runtime.node",
     "ActrRef": "actrzmq.runtime.node",

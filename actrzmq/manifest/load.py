@@ -216,8 +216,12 @@ def _streams(table: Table) -> Streams:
 
 
 def _runtime(table: Table) -> Runtime:
-    table.only("drain_ms")
-    return Runtime(drain_ms=table.number("drain_ms", Runtime().drain_ms, 0, 3_600_000))
+    default = Runtime()
+    table.only("drain_ms", "uvloop")
+    return Runtime(
+        drain_ms=table.number("drain_ms", default.drain_ms, 0, 3_600_000),
+        uvloop=table.flag("uvloop", default.uvloop),
+    )
 
 
 def _filter_level(table: Table) -> str | None:

@@ -68,9 +68,10 @@ class Streams(Struct, frozen=True, kw_only=True):
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
-    """`[system.runtime]`: how long a stop may take to finish open work."""
+    """`[system.runtime]`: how long a stop may take to finish open work, and the event loop to run on."""
 
     drain_ms: int = 10_000
+    uvloop: bool = False
 
 
 class Manifest(Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS
 from actrzmq.runtime.locked import read_agreements
 from actrzmq.runtime.payload import PayloadType
 from actrzmq.runtime.publishing import own_contract
+from actrzmq.runtime.running import check_loop
 from actrzmq.runtime.sessions import check_rules_fit
 from actrzmq.runtime.signals import listening
 from actrzmq.runtime.workload import WorkloadBase
@@ -63,7 +64,9 @@ class ActrNode:
         if self._manifest.filter_level is not None:
             logging.getLogger("actrzmq").setLevel(self._manifest.filter_level.upper())
         self._has_started_or_failed.clear()
-        tell_briefly(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        check_loop(self._manifest, loop)
+        tell_briefly(loop)
         engine = self._engine = Engine(self._manifest, self._workloads, contract, agreements)
         try:
             await self._start(engine)

@@ -70,6 +70,7 @@ window_bytes = 1000
 memory = 9000
 [system.runtime]
 drain_ms = 500
+uvloop = true
 [system.observability]
 filter_level = "warn"
 [acl]
@@ -143,7 +144,7 @@ def test_every_key_arrives_in_the_model(load: Load, tmp_path: Path) -> None:
         visible=False,
         dispatch=Dispatch(concurrency=1, queue=10),
         streams=Streams(path=StreamPath.RELAY, window_frames=4, window_bytes=1000, memory=9000),
-        runtime=Runtime(drain_ms=500),
+        runtime=Runtime(drain_ms=500, uvloop=True),
         filter_level="warning",
         acl=(
             Rule(Permission.ALLOW, (ActrType("acme", "Client"),)),
