@@ -77,6 +77,8 @@ class OutStream(Struct, eq=False):
     deadline: int
     state: OutState = OutState.OPENING
     channel: SendChannel | None = None
+    is_queued: bool = False
+    """Does `take` look at it? What is pushed while it does needs no word."""
     data: str = ""
     farewell: ActrRuntimeError | None = None
     """How the receiver went, if it went before the end was said and had completed everything: no failure of what was
@@ -132,6 +134,7 @@ class OutStreams:
 
     def queued(self, stream: OutStream) -> None:
         """Frames were pushed into the stream's channel: `take` will have them."""
+        stream.is_queued = True
         self._unsent[stream] = None
         self._busy[stream] = None
 
@@ -258,7 +261,9 @@ class OutStreams:
         for stream in unsent:
             if is_blocked(stream.via):
                 self._unsent[stream] = None
-            elif stream.state is OutState.OPEN and stream.channel is not None:
+                continue
+            stream.is_queued = False
+            if stream.state is OutState.OPEN and stream.channel is not None:
                 for parcel in stream.channel.take():
                     pack.add(stream.via, parcel.message, parcel.payloads, parcel.size)
 

@@ -23,6 +23,7 @@ from actrzmq.core.flight import Flight
 from actrzmq.core.packing import MESSAGE_BYTES, Parcel, pack
 from actrzmq.core.patience import Patience
 from actrzmq.errors import ActrStreamError, Status
+from actrzmq.wire.codec import BATCH_BYTES, BATCH_ENVELOPES
 from actrzmq.wire.messages import Channel, DataStream, End, Failure, Grant, Lane, Probe, Reset
 
 AHEAD_FRAMES = 65_536
@@ -51,7 +52,10 @@ class SendChannel:
         self._push_bytes = 0
         self._credited = 0
         self._credited_bytes = 0
+        self.has_message = False
+        """Do the frames that wait to be taken fill a message, so that there is nothing to be gained by waiting?"""
         self._unsent: list[DataStream] = []  # they have credit and no number
+        self._full_bytes = BATCH_BYTES  # credit up to which what is unsent fills no message
         self._backlog = Backlog()  # while any frame waits here, there is no credit
         self._numbered: list[Parcel] = []  # to be taken
         self._flight = Flight()
@@ -71,8 +75,11 @@ class SendChannel:
         credited = self._credited
         if credited < self._push_frames and self._credited_bytes < self._push_bytes:
             self._credited = credited + 1
-            self._credited_bytes += size
-            self._unsent.append(frame)
+            self._credited_bytes = credited_bytes = self._credited_bytes + size
+            unsent = self._unsent
+            unsent.append(frame)
+            if len(unsent) >= BATCH_ENVELOPES or credited_bytes >= self._full_bytes:
+                self.has_message = True
             return True
         return self._push_without_credit(frame, size)
 
@@ -280,6 +287,8 @@ class SendChannel:
         frames = self._unsent
         self._numbered += pack(self.channel, self.stream_id, self.sent + 1, frames, self.dropped)
         self._unsent = []
+        self.has_message = False
+        self._full_bytes = self._credited_bytes + BATCH_BYTES
         self.sent += len(frames)
 
     # life

@@ -62,7 +62,7 @@ class Streams(Struct, frozen=True, kw_only=True):
     """`[system.streams]`: the path that frames take, the credit of one stream, the memory of all."""
 
     path: StreamPath = StreamPath.AUTO
-    window_frames: int = 1024
+    window_frames: int = 4096
     window_bytes: int = 8 * 1024 * 1024
     memory: int = 64 * 1024 * 1024
 

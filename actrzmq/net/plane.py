@@ -27,6 +27,9 @@ from actrzmq.wire.messages import Path
 
 DRAIN = 100
 """Messages taken at once from one socket, before others get their turn."""
+DRAIN_BYTES = 256 * 1024
+"""Bytes of them. What a callback has dealt with makes room for what comes next: 8 MB taken in at once, and kept until
+all of it is done, are 8 MB that the allocator gets from the system and gives back each time."""
 MARK_BYTES = TOKEN_BYTES + 8
 """A relayed message begins with our token, by which the broker shows that it is the broker, and its count of bytes."""
 MAX_PARTS = 2 + LARGE_PER_MESSAGE
@@ -179,13 +182,17 @@ class Plane:
         self._wake()
 
     def _drain(self, socket: zmq.Socket[bytes], session: Session, now: int) -> None:
+        size = 0
         for _ in range(DRAIN):
             frames = sockets.receive(socket, MAX_PARTS, self.body_limit, self.counters)
             if frames is None:
                 del self._stirred[socket]
                 return
+            size += sum(map(len, frames))
             if frames:
                 self._take(frames, session, now)
+            if size >= DRAIN_BYTES:
+                return
 
     def _take(self, frames: list[bytes], session: Session, now: int) -> None:
         token = session.registration.token

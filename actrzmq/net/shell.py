@@ -95,6 +95,10 @@ class Shell:
         self._is_awake = True
         self._coming = self._loop.call_soon(self._turn)
 
+    def send_frames(self) -> None:
+        """Send what waits for the stream plane now, not at the end of the turn: its receiver can begin with it."""
+        self._guarded(self._send_frames, boottime_ms())
+
     def _guarded(self, step: Callable[..., None], *arguments: int) -> None:
         if self._is_closed:
             return
@@ -168,9 +172,7 @@ class Shell:
         if link.is_ready:
             for outgoing in session.outgoing(now):
                 link.send(outgoing)
-        if session.streams.has_outgoing:
-            for parcel in session.streams.outgoing(plane.is_blocked):
-                plane.send(parcel, session, now)
+        self._send_frames(now)
 
     def _send_early(self) -> None:
         """Send, and have no turn of its own for that where there is nothing else to be done in one."""
@@ -185,6 +187,12 @@ class Shell:
             self._coming.cancel()
             self._is_awake = False
         self._tick_soon(now)
+
+    def _send_frames(self, now: int) -> None:
+        streams = self._session.streams
+        if streams.has_outgoing:
+            for parcel in streams.outgoing(self.plane.is_blocked):
+                self.plane.send(parcel, self._session, now)
 
     def _act(self, turn: Turn, now: int) -> None:
         self.watchdog.turned(now)

@@ -13,6 +13,7 @@ import secrets
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 from weakref import WeakSet
 
 import zmq
@@ -28,6 +29,8 @@ INTAKE = 1_000
 RELAYED = 2_000_000
 """Messages in the pipe to a receiver of relayed frames: more than its budget has room for."""
 SLACK_BYTES = 64 * 1024
+UNCOPIED = 64 * 1024
+"""From so many bytes on a frame is sent without a copy, and kept until it has gone. Shorter ones are copied faster."""
 LONGEST_BODY = 64 * 1024 * 1024
 """What `limits.body_bytes` of a broker may be set to, at most."""
 
@@ -40,6 +43,7 @@ _made: WeakSet[zmq.Socket[bytes]] = WeakSet()
 send_frame = zmq.backend.Socket.send
 receive_frame = zmq.backend.Socket.recv
 _get = zmq.backend.Socket.get
+_send_part: Any = send_frame  # which takes a Frame as well, whatever its type says
 # As plain numbers: to combine or compare members of an IntFlag costs more than what is asked with them.
 _NOBLOCK = int(zmq.NOBLOCK)
 _NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
@@ -149,7 +153,7 @@ def send(socket: zmq.Socket[bytes], frames: Sequence[bytes | zmq.Frame]) -> bool
     is_taken = True
     for index, frame in enumerate(frames):
         try:
-            send_frame(socket, frame, _NOBLOCK if index == last else _NOBLOCK_MORE)
+            _send_part(socket, frame, _NOBLOCK if index == last else _NOBLOCK_MORE, len(frame) < UNCOPIED)
         except zmq.Again:
             if index == 0:
                 return False

@@ -225,7 +225,9 @@ class Context:
         Raises `ActrStreamError`, `ActrTransportError`, `ActrNotFound` (nobody registered it there) or
         `ActrPermissionDenied`, once, when the stream could not be opened or has been closed by the other side.
         """
-        await self._parts.outlets.send(dest, data_stream, payload_type)
+        outlets = self._parts.outlets
+        if not outlets.send_nowait(dest, data_stream):
+            await outlets.send(dest, data_stream, payload_type)
 
     async def end_stream(self, dest: Dest, stream_id: str, timeout_ms: int = DEFAULT_TIMEOUT_MS) -> None:
         """End the stream; returns when the receiver has completed every frame.

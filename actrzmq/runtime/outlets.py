@@ -6,7 +6,9 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
+from actrzmq.core.channel import fields_of
 from actrzmq.core.packing import credit_bytes
+from actrzmq.core.sending import SendChannel
 from actrzmq.core.session import Session
 from actrzmq.core.streams import OutStream, Wish
 from actrzmq.errors import (
@@ -20,9 +22,10 @@ from actrzmq.errors import (
 from actrzmq.identity import Serial
 from actrzmq.net.clock import boottime_ms
 from actrzmq.net.link import Link
+from actrzmq.net.shell import Shell
 from actrzmq.runtime.agreements import Agreements
 from actrzmq.runtime.dest import Dest
-from actrzmq.runtime.limits import check_frame, check_name, check_timeout
+from actrzmq.runtime.limits import check_frame, check_name, check_timeout, is_plain
 from actrzmq.runtime.payload import PayloadType, lane_of
 from actrzmq.runtime.standing import Standing
 from actrzmq.wire.messages import DataStream
@@ -44,7 +47,10 @@ class Outlet:
         self._link = link
         self.opening: asyncio.Future[None] = self._loop.create_future()
         self.ending: asyncio.Future[None] = self._loop.create_future()
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.channel: SendChannel | None = None
+        """Where frames go while the stream is open."""
+        self.waiting: deque[asyncio.Future[None]] = deque()
+        """Senders for whom there is no credit."""
         self.outcome: ActrRuntimeError | None = None
         self.is_closed = False
 
@@ -54,18 +60,20 @@ class Outlet:
             self._keeper.forget_opening(self)
             self.closed(opened if isinstance(opened, ActrRuntimeError) else None)
         elif not self.opening.done():
+            self.channel = opened.channel
             self.opening.set_result(None)
 
     def writable(self) -> None:
         """There is credit again: the senders that wait look again, in the order in which they came."""
-        for waiting in self._waiting:
+        for waiting in self.waiting:
             if not waiting.done():
                 waiting.set_result(None)
-        self._waiting.clear()
+        self.waiting.clear()
 
     def closed(self, outcome: ActrRuntimeError | None) -> None:
         """The stream has ended."""
         self.is_closed = True
+        self.channel = None
         self.outcome = outcome
         for future in (self.opening, self.ending):
             if not future.done():
@@ -78,14 +86,12 @@ class Outlet:
         size = credit_bytes(frame)
         if not self.opening.done():
             await asyncio.shield(self.opening)
-        while not self.is_closed:
-            channel = self.stream.channel
-            assert channel is not None  # an open stream has one
-            if not self._waiting and channel.push(frame, size):
+        while self.channel is not None:
+            if not self.waiting and self.channel.push(frame, size):
                 self._keeper.queued(self.stream)
                 return
             waiting = self._loop.create_future()
-            self._waiting.append(waiting)
+            self.waiting.append(waiting)
             await waiting
         raise self.failure()
 
@@ -106,20 +112,40 @@ class Outlets:
     def __init__(
         self,
         session: Session,
-        link: Link,
-        wake: Callable[[], None],
+        shell: Shell,
         standing: Standing,
         agreements: Agreements,
         wish: Wish,
     ) -> None:
         self._session = session
-        self._link = link
-        self._wake = wake
+        self._shell = shell
+        self._link = shell.link
+        self._wake = shell.wake
         self._standing = standing
         self._agreements = agreements
         self._wish = wish
         self._open: dict[tuple[Serial, str], Outlet] = {}
         self._closed: OrderedDict[tuple[Serial, str], Outlet] = OrderedDict()
+
+    def send_nowait(self, dest: Dest, frame: DataStream) -> bool:
+        """Send `frame` if its stream is open, has credit, and nothing is special about it; else `send` has to do it."""
+        stream_id, sequence, payload, timestamp_ms, metadata = fields_of(frame)
+        actor = dest.id
+        if actor is None or type(stream_id) is not str:
+            return False
+        outlet = self._open.get((actor.serial, stream_id))
+        if outlet is None or outlet.channel is None or outlet.waiting:
+            return False
+        if not is_plain(sequence, payload, timestamp_ms, metadata):
+            return False
+        size = len(payload)
+        if size > self._link.body_limit or not outlet.channel.push(frame, size):
+            return False
+        if not outlet.stream.is_queued:
+            self.queued(outlet.stream)
+        if outlet.channel.has_message:
+            self._shell.send_frames()
+        return True
 
     async def send(self, dest: Dest, frame: DataStream, payload_type: PayloadType) -> None:
         """See `Context.send_stream`."""

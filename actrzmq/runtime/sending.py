@@ -42,7 +42,8 @@ class StreamWriter:
         frame = payload if isinstance(payload, DataStream) else DataStream(self._stream_id, self._sequence, payload)
         if frame.stream_id() != self._stream_id:
             raise ActrConfigError(f"a frame of stream {frame.stream_id()!r} into the stream {self._stream_id!r}")
-        await self._outlets.send(self._dest, frame, self._payload_type)
+        if not self._outlets.send_nowait(self._dest, frame):
+            await self._outlets.send(self._dest, frame, self._payload_type)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -33,7 +33,7 @@ from benchmarks.work import (
 SERVER = b"server"
 UNCOPIED = 64 * 1024
 """From this size on it is cheaper to send without a copy."""
-WINDOW_FRAMES, WINDOW_BYTES = 1_024, 8 * 1024 * 1024
+WINDOW_FRAMES, WINDOW_BYTES = 4_096, 8 * 1024 * 1024
 """What may be under way in a stream: as much as with the defaults of actrzmq."""
 
 Socket = zmq.Socket[bytes]

@@ -167,6 +167,18 @@ def test_middle_sized_frames_fill_a_message() -> None:
     assert [len(sent_numbers([parcel])) for parcel in channel.take()] == [7, 7, 6]
 
 
+@pytest.mark.parametrize(("count", "size"), [(BATCH_ENVELOPES, 10), (4, BATCH_BYTES // 4), (1, MIB)])
+def test_frames_that_fill_a_message_say_so_until_they_are_taken(count: int, size: int) -> None:
+    channel = sender(limit_bytes=8 * MIB)
+    for _ in range(2):
+        assert push(channel, count - 1, size) == count - 1
+        assert not channel.has_message
+        assert push(channel, 1, size)
+        assert channel.has_message
+        channel.take()
+        assert not channel.has_message
+
+
 def test_large_frames_share_a_message_with_small_ones() -> None:
     channel = sender(limit_bytes=64 * MIB)
     for number, size in enumerate([10, LARGE_BYTES, 10], 1):

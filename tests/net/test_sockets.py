@@ -55,6 +55,18 @@ def receive(socket: zmq.Socket[bytes], counters: Counter[str] | None = None) -> 
     return sockets.receive(socket, 4, 1 << 20, Counter() if counters is None else counters)
 
 
+def test_a_large_frame_is_sent_without_a_copy_and_kept_until_it_has_gone(
+    pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]],
+) -> None:
+    router, dealer = pair
+    payload = bytes(sockets.UNCOPIED)
+    others = sys.getrefcount(payload)
+    send(dealer, [b"header", payload])
+    assert sys.getrefcount(payload) > others or router.poll(0)
+    assert (receive(router) or [])[1:] == [b"header", payload]
+    wait_until(lambda: sys.getrefcount(payload) == others, "its release")
+
+
 def test_zmtp_heartbeats_are_off_everywhere(everyone: dict[str, zmq.Socket[bytes]]) -> None:
     for socket in everyone.values():
         assert socket.getsockopt(zmq.HEARTBEAT_IVL) == 0

@@ -166,4 +166,18 @@ async def test_a_sender_to_a_receiver_that_never_reads_sends_no_more_than_a_wind
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(send_on(), 0.5)
-    assert sent == 1024
+    assert sent == 4096
+
+
+async def test_a_messages_worth_of_frames_leaves_before_the_sender_pauses(world: World) -> None:
+    sender, receiver = await world.start("Sender"), await world.start("Receiver")
+    await receiver.context().register_stream("s", fast)
+    context = sender.context()
+    async with context.open_stream(to(receiver), "s"):
+        streams = sender._engine.session.streams  # as one has no way to see what has left
+        stream = streams.find(receiver.actor_id().serial, "s")
+        assert stream is not None
+        assert stream.channel is not None
+        for number in range(600):  # none of these waits, and so the loop does not turn
+            await context.send_stream(to(receiver), DataStream("s", number, b"x"))
+        assert stream.channel.sent == 512
