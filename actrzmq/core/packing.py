@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from actrzmq.core.channel import metadata_of, payload_of
+from actrzmq.core.channel import fields_of, metadata_of
 from actrzmq.wire.codec import BATCH_BYTES, BATCH_ENVELOPES, LARGE_BYTES, LARGE_PER_MESSAGE, without_payload
 from actrzmq.wire.messages import Channel, DataStream, End, Frames, Instance, Metadata
 
@@ -39,11 +39,12 @@ def pack(channel: Channel, stream_id: str, first: int, frames: list[DataStream],
     parcels = []
     for start in range(0, len(frames), BATCH_ENVELOPES):
         chunk = frames[start : start + BATCH_ENVELOPES]
-        sizes = list(map(len, map(payload_of, chunk)))
+        _, _, payloads, _, metadata = zip(*map(fields_of, chunk), strict=True)
+        sizes = list(map(len, payloads))
         payload_bytes = sum(sizes)
         size = MESSAGE_BYTES + payload_bytes + frame_bytes * len(chunk)
         number = first + start
-        if size <= BATCH_BYTES and max(sizes) < LARGE_BYTES and not any(map(metadata_of, chunk)):
+        if size <= BATCH_BYTES and max(sizes) < LARGE_BYTES and not any(metadata):
             message = Frames(channel, number, chunk, (), dropped)
             parcels.append(Parcel(message, (), size, number, number + len(chunk), payload_bytes))
         else:
@@ -102,9 +103,8 @@ class _OpenParcel:
 
 def credit_bytes(frame: DataStream) -> int:
     """What `frame` takes of a stream's credit; the same at both ends."""
-    metadata = metadata_of(frame)
-    size = len(payload_of(frame))
-    return size + metadata_bytes(metadata) if metadata else size
+    _, _, payload, _, metadata = fields_of(frame)
+    return len(payload) + metadata_bytes(metadata) if metadata else len(payload)
 
 
 def metadata_bytes(metadata: Metadata | None) -> int:

@@ -67,6 +67,27 @@ def test_a_large_frame_is_sent_without_a_copy_and_kept_until_it_has_gone(
     wait_until(lambda: sys.getrefcount(payload) == others, "its release")
 
 
+FAULTS = """
+import resource
+from actrzmq.net.context import context
+context()
+def work():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        blocks = [b"%d" % n * 1_000_000 for n in range(4)]
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+work()
+print(work())
+"""
+"""40 MB of large payloads, four at a time: pages of memory that were asked of the system for them the second time."""
+
+
+def test_the_memory_of_large_payloads_is_used_again() -> None:
+    out = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, timeout=30, check=True).stdout
+    assert int(out) < 1_000
+
+
 def test_zmtp_heartbeats_are_off_everywhere(everyone: dict[str, zmq.Socket[bytes]]) -> None:
     for socket in everyone.values():
         assert socket.getsockopt(zmq.HEARTBEAT_IVL) == 0
