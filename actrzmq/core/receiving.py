@@ -4,7 +4,8 @@ Frames are taken in order or not at all. Of a message that repeats what came bef
 after a gap is dropped and asked for again, so a gap costs one more window on the wire and no memory. What the sender
 may not do (send more than was granted, frames of another stream, more than its End says) ends the channel.
 
-The shell counts what its callbacks have completed on two plain attributes and then asks for `progress`. A Grant goes
+The shell counts the frames that its callbacks have completed on a plain attribute and then asks for `progress`. What
+they took of the credit was worked out for the whole batch when it came. A Grant goes
 out when half a window has been completed, else 100 ms after something was; and whenever the sender asks, so that no
 lost message stops a stream for good. Answers collect in a queue: `answers` takes them.
 
@@ -14,6 +15,7 @@ The life of a channel is in `channel.py`; how windows grow is in `credit.py`.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import accumulate
 from operator import countOf
 
 from msgspec import structs
@@ -62,7 +64,7 @@ class ReceiveChannel:
         self.completed_frames = 0
         """Those that are done; the shell counts them here."""
         self.completed_bytes = 0
-        """The credit that they took; the shell's too."""
+        """The credit that they took, when it was last counted."""
         self.missing = 0
         """Frames that a latency-first sender says it has dropped."""
         self.drops: Counter[str] = Counter()
@@ -75,6 +77,7 @@ class ReceiveChannel:
         self._window = Window(budget, frames, window_bytes)
         self._next = 1  # the number that is due; -1, which no frame has, once the channel is over
         self._received_bytes = 0
+        self._marks: list[int] = []  # the credit that the frames up to each one took that is not counted as completed
         self._count: int | None = None  # of all frames, once the sender has said it
         self._told_frames = 0  # what the last grant said was completed
         self._grant_at: int | None = None
@@ -94,11 +97,12 @@ class ReceiveChannel:
         if not count:
             return frames
         ids, _, payloads, _, metadata = zip(*map(fields_of, frames), strict=True)
-        size = sum(map(len, payloads)) if not any(metadata) else sum(map(credit_bytes, frames))
+        sizes = map(credit_bytes, frames) if any(metadata) else map(len, payloads)
+        _, *marks = accumulate(sizes, initial=self._received_bytes)
         if countOf(ids, self.stream_id) != count:
             return self._refuse(count, "frames.of_another_stream", "frames of another stream came on its channel")
         received = self.received + count
-        received_bytes = self._received_bytes + size
+        received_bytes = marks[-1]
         if received > self._window.limit_frames or received_bytes >= self._window.limit_bytes:
             last = credit_bytes(frames[-1])
             if received > self._window.limit_frames or received_bytes - last >= self._window.limit_bytes:
@@ -109,6 +113,7 @@ class ReceiveChannel:
         self.received = received
         self._received_bytes = received_bytes
         self._next = received + 1
+        self._marks += marks
         self.missing = max(self.missing, message.dropped)
         return frames
 
@@ -156,6 +161,7 @@ class ReceiveChannel:
     def progress(self, now: int) -> list[ReceiverSays]:
         """Frames were completed and counted: what there is to say about it, and all other answers."""
         self._now = now
+        self._count_completed()
         if not self.is_over and not self._finish() and self.completed_frames != self._told_frames:
             if self._window.is_half_used(self.completed_frames, self.completed_bytes):
                 self._say_grant()
@@ -288,10 +294,17 @@ class ReceiveChannel:
         self._answers.append(Resend(self.channel, start))
 
     def _say_grant(self) -> None:
+        self._count_completed()
         self._window.slide(self.completed_frames, self.completed_bytes)
         self._told_frames = self.completed_frames
         self._grant_at = None
         self._answers.append(self.grant())
+
+    def _count_completed(self) -> None:
+        count = len(self._marks) - (self.received - self.completed_frames)
+        if count > 0:  # none where it is over
+            self.completed_bytes = self._marks[count - 1]
+            del self._marks[:count]
 
     def _finish(self) -> bool:
         """Acknowledge the end once every frame is done."""
@@ -305,6 +318,7 @@ class ReceiveChannel:
     def _step(self, step: Step) -> None:
         self.state = NEXT[self.state, step]
         self._next = -1
+        self._marks = []
         self._grant_at = None
 
     def _error(self, failure: Failure) -> ActrRuntimeError:

@@ -30,6 +30,9 @@ AHEAD_FRAMES = 65_536
 """Frames beyond the completed ones, at most, whatever the receiver grants: its generosity must not fill our memory."""
 AHEAD_BYTES = 64 * 1024 * 1024
 
+MESSAGE_FRAMES = 4 * BATCH_ENVELOPES
+"""So many small frames go at once, though more may come: fewer would wake both ends more often than it helps."""
+
 
 class SendChannel:
     """One open channel, from its sender's side."""
@@ -78,7 +81,7 @@ class SendChannel:
             self._credited_bytes = credited_bytes = self._credited_bytes + size
             unsent = self._unsent
             unsent.append(frame)
-            if len(unsent) >= BATCH_ENVELOPES or credited_bytes >= self._full_bytes:
+            if len(unsent) >= MESSAGE_FRAMES or credited_bytes >= self._full_bytes:
                 self.has_message = True
             return True
         return self._push_without_credit(frame, size)

@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from actrzmq.core.packing import credit_bytes
 from actrzmq.core.streams import Receiver
 from actrzmq.errors import (
     ActrConfigError,
@@ -95,14 +94,12 @@ class Inbox:
             self.batches.clear()
         self._closed.set_result(None)
 
-    def done(self, size: int) -> None:
-        """A frame that took `size` bytes of credit has been dealt with: it counts as acknowledged from now on."""
+    def done(self) -> None:
+        """A frame has been dealt with: it counts as acknowledged from now on."""
         self.frames += 1
         stream = self.receiver.stream
         if stream is not None:
-            channel = stream.channel
-            channel.completed_frames += 1
-            channel.completed_bytes += size
+            stream.channel.completed_frames += 1
 
     @property
     def sender(self) -> ActrId:
@@ -153,7 +150,6 @@ class CallbackInbox(Inbox):
                 assert stream is not None  # what comes of a stream that has ended is dropped
                 channel = stream.channel
                 for frame in batches.popleft():
-                    size = credit_bytes(frame)  # before the callback, which may change the metadata
                     try:
                         await call(frame, sender)
                     except NoThread as error:
@@ -168,7 +164,6 @@ class CallbackInbox(Inbox):
                         return
                     self.frames += 1  # as `done` does, which would cost more than all of this
                     channel.completed_frames += 1
-                    channel.completed_bytes += size
                 self.keeper.progressed(self.receiver)
                 await asyncio.sleep(0)  # the other streams' turn
         finally:
@@ -211,7 +206,7 @@ class ReaderInbox(Inbox):
         super().__init__(keeper, stream_id)
         self._loop = asyncio.get_running_loop()
         self._wakeup: asyncio.Future[None] | None = None
-        self._current: int | None = None  # what the frame that was asked for last took of the credit
+        self._is_reading = False  # the frame that was asked for last
 
     def deliver(self, frames: list[DataStream]) -> bool:
         taken = super().deliver(frames[::-1])  # taken from the end, one by one
@@ -226,9 +221,9 @@ class ReaderInbox(Inbox):
         """The next frame; `StreamReader.__anext__` says what it raises."""
         if self._wakeup is not None:
             raise waited_for_already(f"stream {self.stream_id}", "frame")
-        if self._current is not None:
-            self.done(self._current)
-            self._current = None
+        if self._is_reading:
+            self.done()
+            self._is_reading = False
             if not self.batches:
                 self.keeper.progressed(self.receiver)
         while not self.batches:
@@ -243,7 +238,7 @@ class ReaderInbox(Inbox):
                 self._wakeup = None
         batch = self.batches[0]
         frame = batch.pop()
-        self._current = credit_bytes(frame)
+        self._is_reading = True
         if not batch:
             self.batches.popleft()
             self.keeper.progressed(self.receiver)

@@ -67,17 +67,6 @@ def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str] | None:
     return copy
 
 
-def is_plain(sequence: object, payload: object, timestamp_ms: object, metadata: object) -> bool:
-    """Could `check_frame` find nothing in a frame of these, but that it is too long? So it is with nearly all."""
-    return (
-        type(payload) is bytes
-        and type(sequence) is int
-        and -MAX_INT <= sequence <= MAX_INT
-        and metadata is None
-        and (timestamp_ms is None or (type(timestamp_ms) is int and -MAX_INT <= timestamp_ms <= MAX_INT))
-    )
-
-
 def check_frame(frame: DataStream, limit: int) -> DataStream:
     """`frame`, or an equal one that nobody else can change, if it can travel; else as the other checks here.
 

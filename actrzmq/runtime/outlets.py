@@ -25,10 +25,10 @@ from actrzmq.net.link import Link
 from actrzmq.net.shell import Shell
 from actrzmq.runtime.agreements import Agreements
 from actrzmq.runtime.dest import Dest
-from actrzmq.runtime.limits import check_frame, check_name, check_timeout, is_plain
+from actrzmq.runtime.limits import check_frame, check_name, check_timeout
 from actrzmq.runtime.payload import PayloadType, lane_of
 from actrzmq.runtime.standing import Standing
-from actrzmq.wire.messages import DataStream
+from actrzmq.wire.messages import MAX_INT, DataStream
 
 CLOSED_STREAMS = 1_000
 """Streams that have ended, remembered so that their senders hear of it at their next step, at most."""
@@ -88,7 +88,7 @@ class Outlet:
             await asyncio.shield(self.opening)
         while self.channel is not None:
             if not self.waiting and self.channel.push(frame, size):
-                self._keeper.queued(self.stream)
+                self._keeper.queued(self.stream, self.channel)
                 return
             waiting = self._loop.create_future()
             self.waiting.append(waiting)
@@ -131,20 +131,24 @@ class Outlets:
         """Send `frame` if its stream is open, has credit, and nothing is special about it; else `send` has to do it."""
         stream_id, sequence, payload, timestamp_ms, metadata = fields_of(frame)
         actor = dest.id
-        if actor is None or type(stream_id) is not str:
-            return False
+        if (
+            actor is None
+            or type(stream_id) is not str
+            or type(payload) is not bytes
+            or type(sequence) is not int
+            or not -MAX_INT <= sequence <= MAX_INT
+            or metadata is not None
+            or (timestamp_ms is not None and (type(timestamp_ms) is not int or not -MAX_INT <= timestamp_ms <= MAX_INT))
+        ):
+            return False  # `check_frame` is to say what is wrong, or to make a copy
         outlet = self._open.get((actor.serial, stream_id))
-        if outlet is None or outlet.channel is None or outlet.waiting:
+        if outlet is None or outlet.waiting:
             return False
-        if not is_plain(sequence, payload, timestamp_ms, metadata):
+        channel, size = outlet.channel, len(payload)
+        if channel is None or size > self._link.body_limit or not channel.push(frame, size):
             return False
-        size = len(payload)
-        if size > self._link.body_limit or not outlet.channel.push(frame, size):
-            return False
-        if not outlet.stream.is_queued:
-            self.queued(outlet.stream)
-        if outlet.channel.has_message:
-            self._shell.send_frames()
+        if channel.has_message or not outlet.stream.is_queued:
+            self.queued(outlet.stream, channel)
         return True
 
     async def send(self, dest: Dest, frame: DataStream, payload_type: PayloadType) -> None:
@@ -211,10 +215,12 @@ class Outlets:
             await asyncio.shield(outlet.ending)
             self._closed.pop(key, None)
 
-    def queued(self, stream: OutStream) -> None:
-        """Frames wait in the channel of `stream`."""
+    def queued(self, stream: OutStream, channel: SendChannel) -> None:
+        """Frames wait in the `channel` of `stream`: they go with the next turn, or at once if they fill a message."""
         self._session.streams.queued(stream)
         self._wake()
+        if channel.has_message:
+            self._shell.send_frames()
 
     def forget_opening(self, outlet: Outlet) -> None:
         """It could not be opened, which those who wait for that hear; the id is free again."""

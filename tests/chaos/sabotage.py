@@ -8,7 +8,6 @@ from typing import Any
 import zmq
 
 from actrzmq.core.dedup import Answers
-from actrzmq.core.packing import credit_bytes
 from actrzmq.core.registration import Clock
 from actrzmq.net import sockets
 from actrzmq.runtime.inbox import CallbackInbox, Inbox
@@ -32,8 +31,8 @@ def acknowledge_on_receive() -> None:
 
     def early(self: CallbackInbox, frames: list[DataStream]) -> bool:
         taken = deliver(self, frames)
-        for frame in frames:
-            Inbox.done(self, credit_bytes(frame))
+        for _ in frames:
+            Inbox.done(self)
         self.keeper.progressed(self.receiver)
         return taken
 

@@ -9,7 +9,7 @@ from actrzmq.core.channel import State
 from actrzmq.core.flight import RESEND_EVERY
 from actrzmq.core.packing import credit_bytes
 from actrzmq.core.patience import QUIET
-from actrzmq.core.sending import AHEAD_BYTES, AHEAD_FRAMES, SendChannel
+from actrzmq.core.sending import AHEAD_BYTES, AHEAD_FRAMES, MESSAGE_FRAMES, SendChannel
 from actrzmq.errors import ActrStreamError, Status
 from actrzmq.wire.codec import (
     BATCH_BYTES,
@@ -167,9 +167,9 @@ def test_middle_sized_frames_fill_a_message() -> None:
     assert [len(sent_numbers([parcel])) for parcel in channel.take()] == [7, 7, 6]
 
 
-@pytest.mark.parametrize(("count", "size"), [(BATCH_ENVELOPES, 10), (4, BATCH_BYTES // 4), (1, MIB)])
+@pytest.mark.parametrize(("count", "size"), [(MESSAGE_FRAMES, 10), (4, BATCH_BYTES // 4), (1, MIB)])
 def test_frames_that_fill_a_message_say_so_until_they_are_taken(count: int, size: int) -> None:
-    channel = sender(limit_bytes=8 * MIB)
+    channel = sender(limit_frames=8 * MESSAGE_FRAMES, limit_bytes=8 * MIB)
     for _ in range(2):
         assert push(channel, count - 1, size) == count - 1
         assert not channel.has_message

@@ -145,10 +145,7 @@ class Pair:
         channel = self.receiver
         if channel.is_over:
             return
-        done = channel.completed_frames
-        count = min(count, channel.received - done)
-        channel.completed_frames += count
-        channel.completed_bytes += sum(self.sizes[done : done + count])
+        channel.completed_frames += min(count, channel.received - channel.completed_frames)
         self.say(channel.progress(self.now))
 
     # time

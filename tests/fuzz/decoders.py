@@ -17,7 +17,6 @@ import msgspec
 
 from actrzmq.contracts.bundle import unpack
 from actrzmq.core.broker import BrokerCore, BrokerLimits
-from actrzmq.core.packing import credit_bytes
 from actrzmq.core.session import Session
 from actrzmq.errors import ActrConfigError, ActrTransportError
 from actrzmq.identity import ActrId, ActrType, Serial, serial_of
@@ -319,7 +318,6 @@ class HostileWorld:
             for receiver, frames in turn.deliver:
                 if receiver.stream is not None:
                     receiver.stream.channel.completed_frames += len(frames)
-                    receiver.stream.channel.completed_bytes += sum(map(credit_bytes, frames))
                     session.streams.progressed(receiver, self.now)
             for execution in turn.start:
                 session.finish(execution, b"done", self.now)

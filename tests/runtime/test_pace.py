@@ -9,9 +9,12 @@ import time
 import pytest
 
 from actrzmq import ActrId, ActrRef, DataStream, Dest
+from actrzmq.core.sending import MESSAGE_FRAMES
 from tests.runtime.harness import World, spawn, to, until
 
 FRAMES = 20_000
+WINDOW = 4_096
+"""Frames that a sender may be ahead of its receiver, where nothing else is set."""
 
 
 async def feed(sender: ActrRef, receiver: ActrRef, stream_id: str, count: int) -> float:
@@ -91,7 +94,13 @@ async def test_a_fast_plain_callback_keeps_its_pace_beside_14_slow_ones(world: W
     for i in range(14):
         await context.register_stream(f"slow-{i}", blocking)
     background = [asyncio.create_task(feed(sender, receiver, f"slow-{i}", 100_000)) for i in range(14)]
-    await asyncio.sleep(0.2)  # their credit is spent
+    streams = sender._engine.session.streams
+
+    def is_spent(i: int) -> bool:
+        stream = streams.find(receiver.actor_id().serial, f"slow-{i}")
+        return stream is not None and stream.channel is not None and not stream.channel.can_push
+
+    await until(lambda: all(map(is_spent, range(14))), "their credit is spent")
     await context.register_stream("beside", plain)
     beside = await feed(sender, receiver, "beside", FRAMES // 5)
     for feeding in background:
@@ -166,7 +175,7 @@ async def test_a_sender_to_a_receiver_that_never_reads_sends_no_more_than_a_wind
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(send_on(), 0.5)
-    assert sent == 4096
+    assert sent == WINDOW
 
 
 async def test_a_messages_worth_of_frames_leaves_before_the_sender_pauses(world: World) -> None:
@@ -178,6 +187,6 @@ async def test_a_messages_worth_of_frames_leaves_before_the_sender_pauses(world:
         stream = streams.find(receiver.actor_id().serial, "s")
         assert stream is not None
         assert stream.channel is not None
-        for number in range(600):  # none of these waits, and so the loop does not turn
+        for number in range(MESSAGE_FRAMES + 100):  # none of these waits, and so the loop does not turn
             await context.send_stream(to(receiver), DataStream("s", number, b"x"))
-        assert stream.channel.sent == 512
+        assert stream.channel.sent == MESSAGE_FRAMES

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from actrzmq.core.packing import credit_bytes
 from actrzmq.core.streams import Receiver
 from actrzmq.testing.simulation.node import SimNode
 from actrzmq.wire.messages import DataStream
@@ -39,5 +38,4 @@ class Collector:
             return
         self.frames.append(frame)
         stream.channel.completed_frames += 1
-        stream.channel.completed_bytes += credit_bytes(frame)
         self._node.session.streams.progressed(receiver, self._node.world.now)
