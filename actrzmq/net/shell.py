@@ -1,7 +1,8 @@
 """Runs a session: one turn of it for each turn of the event loop in which something happened.
 
 A turn takes in what has come, ticks if it is time, has the outcome carried out, and sends what is to be said. So
-everything that happens within one turn of the loop leaves in one batch for each destination.
+everything that happens within one turn of the loop leaves in one batch for each destination. Stream frames that fill a
+message do not wait for that.
 
 An exception in here is a bug in a machine, whose state can't be trusted from then on. It is caught once, at this edge:
 the shell closes, so that the broker and the peers hear of it, and its owner is told.

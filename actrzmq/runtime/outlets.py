@@ -136,9 +136,9 @@ class Outlets:
             or type(stream_id) is not str
             or type(payload) is not bytes
             or type(sequence) is not int
-            or not -MAX_INT <= sequence <= MAX_INT
+            or not 0 <= sequence <= MAX_INT
             or metadata is not None
-            or (timestamp_ms is not None and (type(timestamp_ms) is not int or not -MAX_INT <= timestamp_ms <= MAX_INT))
+            or (timestamp_ms is not None and (type(timestamp_ms) is not int or not 0 <= timestamp_ms <= MAX_INT))
         ):
             return False  # `check_frame` is to say what is wrong, or to make a copy
         outlet = self._open.get((actor.serial, stream_id))

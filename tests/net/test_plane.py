@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +16,9 @@ from actrzmq.core.paths import StreamParcel, Via
 from actrzmq.core.session import Session
 from actrzmq.identity import ActrType, Serial
 from actrzmq.net import sockets
-from actrzmq.net.plane import IDLE, Plane
+from actrzmq.net.plane import DRAIN_BYTES, IDLE, Plane
 from actrzmq.wire.codec import BODY_BYTES, TOKEN_BYTES, decode_stream_messages, encode_stream_messages
-from actrzmq.wire.messages import PROTOCOL, Channel, Path, Probe, Register, Resend
+from actrzmq.wire.messages import PROTOCOL, Channel, DataStream, Frames, Path, Probe, Register, Resend
 from tests.net.peers import wait_until
 
 NOBODY = "tcp://127.0.0.1:1"
@@ -253,3 +254,23 @@ def test_an_endpoint_that_is_none_is_counted_as_such_and_costs_nothing(node: Nod
     node.send(direct(ONE, nowhere), 1)
     assert node.plane.counters == {"dropped.endpoint": 1}
     wait_until(lambda: descriptors() <= before, "end of the descriptors")
+
+
+def test_a_node_takes_in_some_payloads_at_once_and_leaves_the_others_for_later(node: Node) -> None:
+    count, taken = 8, [0]
+    header = encode_stream_messages([Frames(Channel(7), 1, [DataStream("s", 1, b"")], (0,))])  # no such stream either
+    with closing(sockets.push()) as push:
+        sockets.connect(push, node.plane.data_endpoint)
+        for _ in range(count):
+            wait_until(lambda: sockets.send(push, [header, bytes(DRAIN_BYTES // 2)]), "a connection")
+
+        async def take_all() -> None:
+            async with asyncio.timeout(5):
+                while taken[-1] < count:
+                    if not node.plane.drain(node.session, 0):
+                        await node.woken.wait()
+                        node.woken.clear()
+                    taken.append(node.session.streams.statistics().get("frames.unknown_channel", 0))
+
+        node.run(take_all())
+    assert all(after - before <= 2 for before, after in pairwise(taken))
