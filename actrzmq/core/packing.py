@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from actrzmq.core.channel import fields_of, metadata_of
+from actrzmq.core.channel import fields_of
 from actrzmq.wire.codec import BATCH_BYTES, BATCH_ENVELOPES, LARGE_BYTES, LARGE_PER_MESSAGE, without_payload
 from actrzmq.wire.messages import Channel, DataStream, End, Frames, Instance, Metadata
 
@@ -33,38 +33,41 @@ class Parcel(NamedTuple):
     credit_bytes: int
 
 
-def pack(channel: Channel, stream_id: str, first: int, frames: list[DataStream], dropped: int) -> list[Parcel]:
-    """Parcels for `frames`, numbered from `first`, each within the limits of one message."""
+def pack(
+    channel: Channel, stream_id: str, first: int, frames: list[DataStream], sizes: list[int], dropped: int
+) -> list[Parcel]:
+    """Parcels for `frames`, numbered from `first`, each within the limits of one message; `sizes` is what they take of
+    the credit.
+    """
     frame_bytes = FRAME_BYTES + CHARACTER_BYTES * len(stream_id)
     parcels = []
     for start in range(0, len(frames), BATCH_ENVELOPES):
-        chunk = frames[start : start + BATCH_ENVELOPES]
-        _, _, payloads, _, metadata = zip(*map(fields_of, chunk), strict=True)
-        sizes = list(map(len, payloads))
-        payload_bytes = sum(sizes)
-        size = MESSAGE_BYTES + payload_bytes + frame_bytes * len(chunk)
+        chunk, credit = frames[start : start + BATCH_ENVELOPES], sizes[start : start + BATCH_ENVELOPES]
+        chunk_bytes = sum(credit)
+        size = MESSAGE_BYTES + chunk_bytes + frame_bytes * len(chunk)
         number = first + start
-        if size <= BATCH_BYTES and max(sizes) < LARGE_BYTES and not any(metadata):
+        if size <= BATCH_BYTES and max(credit) < LARGE_BYTES:
             message = Frames(channel, number, chunk, (), dropped)
-            parcels.append(Parcel(message, (), size, number, number + len(chunk), payload_bytes))
+            parcels.append(Parcel(message, (), size, number, number + len(chunk), chunk_bytes))
         else:
-            parcels += _pack_one_by_one(channel, number, chunk, sizes, frame_bytes, dropped)
+            parcels += _pack_one_by_one(channel, number, chunk, frame_bytes, dropped)
     return parcels
 
 
 def _pack_one_by_one(
-    channel: Channel, first: int, frames: list[DataStream], sizes: list[int], frame_bytes: int, dropped: int
+    channel: Channel, first: int, frames: list[DataStream], frame_bytes: int, dropped: int
 ) -> list[Parcel]:
     parcels = []
     open = _OpenParcel(first)
-    for frame, payload_bytes in zip(frames, sizes, strict=True):
-        is_large = payload_bytes >= LARGE_BYTES
-        metadata = metadata_bytes(metadata_of(frame))
-        size = frame_bytes + metadata + (0 if is_large else payload_bytes)
+    for frame in frames:
+        _, _, payload, _, metadata = fields_of(frame)
+        is_large = len(payload) >= LARGE_BYTES
+        beside = metadata_bytes(metadata)
+        size = frame_bytes + beside + (0 if is_large else len(payload))
         if not open.has_room(size, is_large):
             parcels.append(open.close(channel, dropped))
             open = _OpenParcel(open.first + len(open.frames))
-        open.add(frame, payload_bytes + metadata, size, is_large)
+        open.add(frame, len(payload) + beside, size, is_large)
     parcels.append(open.close(channel, dropped))
     return parcels
 

@@ -58,7 +58,9 @@ class SendChannel:
         self.has_message = False
         """Do the frames that wait to be taken fill a message, so that there is nothing to be gained by waiting?"""
         self._unsent: list[DataStream] = []  # they have credit and no number
-        self._full_bytes = BATCH_BYTES  # credit up to which what is unsent fills no message
+        self._sizes: list[int] = []  # the credit that each of them takes
+        self._full_frames = MESSAGE_FRAMES  # credited ones up to which what is unsent fills no message
+        self._full_bytes = BATCH_BYTES
         self._backlog = Backlog()  # while any frame waits here, there is no credit
         self._numbered: list[Parcel] = []  # to be taken
         self._flight = Flight()
@@ -75,13 +77,13 @@ class SendChannel:
 
         Raises `ActrStreamError` once the end has been said, or the channel is over.
         """
-        credited = self._credited
-        if credited < self._push_frames and self._credited_bytes < self._push_bytes:
-            self._credited = credited + 1
-            self._credited_bytes = credited_bytes = self._credited_bytes + size
-            unsent = self._unsent
-            unsent.append(frame)
-            if len(unsent) >= MESSAGE_FRAMES or credited_bytes >= self._full_bytes:
+        credited, credited_bytes = self._credited, self._credited_bytes
+        if credited < self._push_frames and credited_bytes < self._push_bytes:
+            self._credited = credited = credited + 1
+            self._credited_bytes = credited_bytes = credited_bytes + size
+            self._unsent.append(frame)
+            self._sizes.append(size)
+            if credited >= self._full_frames or credited_bytes >= self._full_bytes:
                 self.has_message = True
             return True
         return self._push_without_credit(frame, size)
@@ -275,6 +277,7 @@ class SendChannel:
             self._credited += 1
             self._credited_bytes += frame_bytes
             self._unsent.append(frame)
+            self._sizes.append(frame_bytes)
         self._push_frames, self._push_bytes = (frames, size) if self.state is State.OPEN else (0, 0)
 
     def _push_without_credit(self, frame: DataStream, size: int) -> bool:
@@ -288,9 +291,10 @@ class SendChannel:
 
     def _number(self) -> None:
         frames = self._unsent
-        self._numbered += pack(self.channel, self.stream_id, self.sent + 1, frames, self.dropped)
-        self._unsent = []
+        self._numbered += pack(self.channel, self.stream_id, self.sent + 1, frames, self._sizes, self.dropped)
+        self._unsent, self._sizes = [], []
         self.has_message = False
+        self._full_frames = self._credited + MESSAGE_FRAMES
         self._full_bytes = self._credited_bytes + BATCH_BYTES
         self.sent += len(frames)
 
@@ -306,7 +310,7 @@ class SendChannel:
         self.state = NEXT[self.state, step]
         self._push_frames = self._push_bytes = 0
         if self.is_over:
-            self._unsent, self._numbered = [], []
+            self._unsent, self._sizes, self._numbered = [], [], []
             self._backlog.clear()
             self._flight.clear()
 

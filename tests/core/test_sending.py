@@ -198,7 +198,8 @@ def test_large_frames_are_sent_a_few_at_a_time() -> None:
 def test_metadata_count_towards_the_size_of_a_message() -> None:
     channel = sender()
     for number in range(1, 101):
-        channel.push(frame(number, metadata={"key": "ä" * 2000}), 10)
+        one = frame(number, metadata={"key": "ä" * 2000})
+        channel.push(one, credit_bytes(one))
     parcels = channel.take()
     assert len(parcels) > 1
     assert sent_numbers(parcels) == list(range(1, 101))
