@@ -10,10 +10,9 @@ import zmq
 from actrzmq.core.dedup import Answers
 from actrzmq.core.registration import Clock
 from actrzmq.net import sockets
-from actrzmq.runtime.inbox import CallbackInbox, Inbox
 from actrzmq.runtime.outlets import Outlets
 from actrzmq.wire.codec import BODY_BYTES
-from actrzmq.wire.messages import DataStream
+from tests.sabotage.patches import SABOTAGES
 
 
 def remember_no_call() -> None:
@@ -27,17 +26,7 @@ def remember_no_call() -> None:
 
 def acknowledge_on_receive() -> None:
     """A receiver that says of frames that they are done when they come, not when their callback has returned."""
-    deliver = CallbackInbox.deliver
-
-    def early(self: CallbackInbox, frames: list[DataStream]) -> bool:
-        taken = deliver(self, frames)
-        for _ in frames:
-            Inbox.done(self)
-        self.keeper.progressed(self.receiver)
-        return taken
-
-    CallbackInbox.deliver = early  # type: ignore[method-assign]
-    CallbackInbox.done = lambda *_: None  # type: ignore[method-assign]
+    SABOTAGES["acknowledge on receive"].take_out()
 
 
 def wait_for_no_end() -> None:

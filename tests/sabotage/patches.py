@@ -75,6 +75,7 @@ def spend_at_will(self: Any) -> None:
         self._credited += 1
         self._credited_bytes += size
         self._unsent.append(frame)
+        self._sizes.append(size)
     self._push_frames = self._push_bytes = 1 << 40
 
 
