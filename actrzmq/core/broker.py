@@ -20,9 +20,10 @@ ahead of what it announces.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from actrzmq.core.admission import Admission
+from actrzmq.core.deadlines import earlier
 from actrzmq.core.departure import Departure
 from actrzmq.core.directory import Directory
 from actrzmq.core.expected import Remembered
@@ -58,6 +59,7 @@ from actrzmq.wire.messages import (
 
 NEW_STREAMS = 32
 """Streams that a node may have opened since it last told how many it has."""
+_OF_A_SESSION = (Renew, Drain, Deregister)
 MESSAGE_OVERHEAD = 64
 """What a message costs beside its bytes, on both sides' counts, so that a flood of empty ones is bounded too."""
 
@@ -101,10 +103,13 @@ class BrokerCore:
         self._departure = departure
         self._admission = Admission(roster, self._directory, self.library, self._meeting, departure, epoch, draw, relay)
         self._vigil = Vigil(roster, self._directory, departure, epoch)
-        self._by_peer = roster.by_peer
+        self.by_peer: Mapping[bytes, Node] = roster.by_peer
+        """The live nodes, by their connections."""
+        self.outbox: Mapping[bytes, list[FromBroker]] = roster.outbox
+        """What `outgoing` has to say, to be looked at: is there anything?"""
         self._by_token = roster.by_token
-        self._outbox = roster.outbox
         self._say = roster.say
+        self._backlog = limits.backlog
 
     @property
     def relay_endpoint(self) -> str:
@@ -129,7 +134,7 @@ class BrokerCore:
 
         None: the sender is a stranger, and is told so. `to` is the address frame as it came.
         """
-        sender = self._by_peer.get(peer)
+        sender = self.by_peer.get(peer)
         if sender is None:
             self._stranger(peer)
             return None
@@ -144,7 +149,7 @@ class BrokerCore:
             self.counters["returned.unreachable"] += 1
             return Reason.UNREACHABLE
         size += MESSAGE_OVERHEAD
-        if target.sent_bytes - target.received_bytes + size > self.limits.backlog:
+        if target.sent_bytes - target.received_bytes + size > self._backlog:
             self.counters["returned.congested"] += 1
             return Reason.CONGESTED
         target.sent_bytes += size
@@ -178,7 +183,7 @@ class BrokerCore:
 
     def address_of(self, peer: bytes) -> bytes:
         """The address of the live node behind `peer`."""
-        return self._by_peer[peer].address
+        return self.by_peer[peer].address
 
     # what nodes say
 
@@ -192,14 +197,14 @@ class BrokerCore:
             if type(envelope) is Lagging:
                 self._vigil.report_lag(envelope, now)
                 continue
-            node = self._by_peer.get(peer)
+            node = self.by_peer.get(peer)
             if node is None:
                 self._stranger(peer)
                 return
             self._serve(node, envelope, now)
 
     def _serve(self, node: Node, envelope: Envelope, now: int) -> None:
-        if isinstance(envelope, Renew | Drain | Deregister) and envelope.session != node.session:
+        if isinstance(envelope, _OF_A_SESSION) and envelope.session != node.session:
             self._drop(node, "dropped.old_session", envelope)
             return
         match envelope:
@@ -226,7 +231,7 @@ class BrokerCore:
 
     def refused(self, peer: bytes, reason: str) -> None:
         """What `peer` sent was no message that the shell could take; it has counted that under `reason`."""
-        node = self._by_peer.get(peer)
+        node = self.by_peer.get(peer)
         if node is not None:
             self.inspecting.dropped(node, reason, "message")
 
@@ -263,27 +268,26 @@ class BrokerCore:
 
     def next_deadline(self) -> int | None:
         """When `tick` has something to do; None while nobody is registered or expected."""
-        deadlines = [*self.library.deadlines(), *self._vigil.deadlines()]
         if self._questions.is_due:
-            deadlines.append(self.inspecting.now)  # at once
-        return min(deadlines, default=None)
+            return self.inspecting.now  # at once, and that is never later than the others
+        return earlier(self.library.next_deadline(), self._vigil.next_deadline())
 
     # what to say
 
     def outgoing(self) -> Iterator[tuple[bytes, list[FromBroker]]]:
         """What the broker says to each peer, once; an empty list is a probe."""
-        outbox = list(self._outbox.items())
-        self._outbox.clear()
+        outbox = list(self.outbox.items())
+        self._roster.outbox.clear()
         yield from outbox
 
     @property
     def has_outgoing(self) -> bool:
         """Is there anything to say?"""
-        return bool(self._outbox)
+        return bool(self.outbox)
 
     def written(self, peer: bytes, size: int, has_registered: bool, now: int) -> None:
         """A message of `size` bytes of the broker's own went to `peer`. Counting starts after `Registered`."""
-        node = self._by_peer.get(peer)
+        node = self.by_peer.get(peer)
         if node is not None:
             node.written_at = now
             node.sent_bytes = 0 if has_registered else node.sent_bytes + size + MESSAGE_OVERHEAD
@@ -307,7 +311,7 @@ class BrokerCore:
 
     def _stranger(self, peer: bytes) -> None:
         self.counters["dropped.stranger"] += 1
-        if peer not in self._outbox:  # once a turn will do, for one who floods
+        if peer not in self.outbox:  # once a turn will do, for one who floods
             self._say(peer, Unknown())
 
 

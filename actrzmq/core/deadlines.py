@@ -50,3 +50,10 @@ class Deadlines(Generic[_Key]):
 
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
+
+
+def earlier(one: int | None, other: int | None) -> int | None:
+    """The earlier of two deadlines, where None is none at all."""
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from actrzmq.core.catalogue import Catalogue, Version
 from actrzmq.core.census import list_nodes
+from actrzmq.core.deadlines import earlier
 from actrzmq.core.describing import Describing
 from actrzmq.core.failures import failure_of
 from actrzmq.core.publishing import Publishing
@@ -88,10 +89,9 @@ class Library:
         self._publishing.tick(now)
         self._describing.tick(now)
 
-    def deadlines(self) -> list[int]:
+    def next_deadline(self) -> int | None:
         """When `tick` has something to do."""
-        both = (self._publishing.next_deadline(), self._describing.next_deadline())
-        return [deadline for deadline in both if deadline is not None]
+        return earlier(self._publishing.next_deadline(), self._describing.next_deadline())
 
     def statistics(self) -> dict[str, int]:
         """What there is."""

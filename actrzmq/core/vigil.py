@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actrzmq.core.deadlines import earlier
 from actrzmq.core.departure import Departure
 from actrzmq.core.directory import Directory
 from actrzmq.core.registry import LARGEST, Node
@@ -45,7 +46,8 @@ class Vigil:
     def renew(self, node: Node, renew: Renew, now: int) -> None:
         """`node` lives, and says how it is."""
         self._roster.leases.renew(node.id.serial, now)
-        node.load, node.streams, node.lag = (min(told, LARGEST) for told in (renew.load, renew.streams, renew.lag))
+        node.load, node.streams = min(renew.load, LARGEST), min(renew.streams, LARGEST)
+        node.lag = min(renew.lag, LARGEST)
         node.picks = 0
         node.received_bytes = max(node.received_bytes, min(renew.received, node.sent_bytes))
         node.relayed_received = max(node.relayed_received, min(renew.relayed, node.relayed_bytes))
@@ -85,23 +87,24 @@ class Vigil:
             for node in self._roster.nodes.values():
                 if node.written_at <= quiet and node.unreachable_since is None:
                     self._roster.outbox.setdefault(node.peer, [])
-        for serial, until in list(self._roster.unreachable.items()):
-            if until <= now:
-                self._departure.down(self._roster.nodes[serial], Reason.UNREACHABLE, now)
+        unreachable = self._roster.unreachable
+        while unreachable:
+            serial, until = next(iter(unreachable.items()))
+            if until > now:
+                break  # see `next_deadline`
+            self._departure.down(self._roster.nodes[serial], Reason.UNREACHABLE, now)
         for serial in self._roster.leases.expire(now):
             reason = Reason.LAGGING if self._roster.nodes[serial].lagging else Reason.LEASE
             self._departure.down(self._roster.nodes[serial], reason, now)
         if self._roster.expected and self._roster.expected.until <= now:
             self._departure.give_up_expected()
 
-    def deadlines(self) -> list[int]:
-        """When `tick` has something to do; none while nobody is registered or expected."""
-        deadlines: list[int] = []
-        if self._roster.expected:
-            deadlines.append(self._roster.expected.until)
-        if self._roster.nodes:
-            deadlines.append(self._probed_at + self._limits.probe // 3)
-            deadlines.extend(self._roster.unreachable.values())
-            if self._suspect_at is not None:
-                deadlines.append(self._suspect_at)
-        return deadlines
+    def next_deadline(self) -> int | None:
+        """When `tick` has something to do; None while nobody is registered or expected."""
+        roster = self._roster
+        deadline = roster.expected.until if roster.expected else None
+        if roster.nodes:
+            deadline = earlier(deadline, self._probed_at + self._limits.probe // 3)
+            deadline = earlier(deadline, self._suspect_at)
+        # All may take equally long to come back: the first one's time is over first.
+        return earlier(deadline, next(iter(roster.unreachable.values()))) if roster.unreachable else deadline

@@ -3,11 +3,16 @@
 One thread, one poll. A turn takes in what has come (within bounds, so that no socket starves another), looks at the
 time, and says what the core has to say. The time is looked at after what has come was taken in: whoever is about to be
 declared down has been heard to the end.
+
+Waiting is most of what an idle turn costs. `zmq_poll` asks each socket what it is ready for, before and after, some
+ten calls of the kernel; the sockets' descriptors can be waited for with one. They tell of edges only, so each socket is
+drained until it has nothing more, and the one that is written to is asked again before each wait.
 """
 
 from __future__ import annotations
 
 import logging
+import select
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -51,6 +56,8 @@ _CONNECTION: dict[int, str] = {
 }
 
 _Ready = list[tuple[zmq.Socket[bytes] | int, int]]
+_Source = Callable[[int], bool]
+"""Takes in what has come, and is told the time; True if there may be more."""
 
 
 class BrokerLoop:
@@ -77,16 +84,27 @@ class BrokerLoop:
         self._waker.setblocking(False)
         self._wakened.setblocking(False)
         self._switch = Switch(core, self._router)
+        self._drain_router: _Source = self._switch.drain
         self._relay = Relay(core, self._pull)
         self._doors = Doors()
         self._is_stopping = False
         self._wants_statistics = False
+        self._is_woken = False
         self._now = boottime_ms()
         self._deadline: int | None = None
         self._complained_at = -COMPLAIN_EVERY
-        self._sources: _Ready = [
-            (source, zmq.POLLIN) for source in (self._router, self._pull, self._monitor, self._wakened.fileno())
-        ]
+        self._sources: dict[int, _Source] = {
+            sockets.descriptor(self._router): self._drain_router,
+            sockets.descriptor(self._pull): self._drain_relay,
+            sockets.descriptor(self._monitor): self._note_connections,
+            self._wakened.fileno(): self._take_wakes,
+        }
+        self._poll = select.epoll()
+        for descriptor in self._sources:
+            self._poll.register(descriptor, select.EPOLLIN)
+        # What came before we wait for the first time is looked for: its edge may be gone.
+        self._unfinished: list[_Source] = [self._drain_router, self._drain_relay, self._note_connections]
+        """Those that may have more, whatever their descriptors say."""
         self._counted = Counter() if counted is None else counted
         self.counters: Counter[str] = Counter()
         core.inspecting.figures = self.statistics
@@ -147,6 +165,7 @@ class BrokerLoop:
 
     def close(self) -> None:
         """Close all sockets and leave no file behind."""
+        self._poll.close()
         self._relay.close()
         self._router.disable_monitor()
         self._monitor.close(0)
@@ -167,27 +186,17 @@ class BrokerLoop:
         self._doors.add(listener)
 
     def _turn(self) -> None:
-        ready = self._wait()
+        sources = self._wait()
         now = self._now
-        has_more = False
-        for source, _ in ready:
-            if source is self._router:
-                has_more = self._switch.drain(now)
-            elif source is self._pull:
-                has_more = self._relay.drain() or has_more
-            elif source is self._monitor:
-                self._note_connections(now)
-            elif isinstance(source, int):
-                self._wakened.recv(4096)
-            else:
-                self._relay.flush(source)
+        unfinished = self._unfinished = [drain for drain in sources if drain(now)]
         deadline = self._deadline
-        if deadline is not None and deadline <= now and (not has_more or deadline + LATE <= now):
+        if deadline is not None and deadline <= now and (not unfinished or deadline + LATE <= now):
             self._core.tick(now)
         else:
             self._core.answer(now)
-        if self._shelf is not None:
+        if self._shelf is not None and (self._is_woken or self._core.library.orders):
             self._tend(self._shelf, now)
+        self._is_woken = False
         if self._doors.are_shut:
             self._doors.look(now)
         self._switch.flush(now)
@@ -205,27 +214,53 @@ class BrokerLoop:
         if library.orders:
             shelf.put(library.take_orders())
 
-    def _wait(self) -> _Ready:
-        """Wait until something is ready, or until the core's next deadline; returns what is."""
+    def _wait(self) -> list[_Source]:
+        """Wait until something is ready, or until the core's next deadline; returns what is to be drained."""
         deadline = self._deadline = self._core.next_deadline()
         timeout = -1 if deadline is None else max(0, deadline - self._now)
         if self._doors.are_shut:
             timeout = LOOK_EVERY if timeout < 0 else min(timeout, LOOK_EVERY)
-        sources = self._sources + self._relay.waiting if self._relay.has_waiting else self._sources
-        ready = cast("_Ready", zmq_poll(sources, timeout))
+        sources = self._unfinished
+        if self._switch.has_input() and self._drain_router not in sources:
+            sources.append(self._drain_router)
+        if sources:
+            timeout = 0
+        ready = self._poll_all(timeout) if self._relay.has_waiting else self._poll.poll(timeout / 1000)
         now = boottime_ms()
         late = now - self._now - timeout
         if timeout >= 0 and late > AWAY:
             log.warning("the broker did not run for ms=%d; nodes get that time back", late)
             self._core.was_away(late)
         self._now = now
-        return ready
+        for descriptor, _ in ready:
+            drain = self._sources[descriptor]
+            if drain not in sources:
+                sources.append(drain)
+        return sources
 
-    def _note_connections(self, now: int) -> None:
+    def _poll_all(self, timeout: int) -> list[tuple[int, int]]:
+        """Wait for receivers of relayed frames as well, and let them have theirs: only libzmq knows when they can."""
+        waiting = self._relay.waiting
+        polled: _Ready = [(descriptor, zmq.POLLIN) for descriptor in self._sources]
+        ready = cast("_Ready", zmq_poll(polled + waiting, timeout))
+        for source, _ in ready:
+            if not isinstance(source, int):
+                self._relay.flush(source)
+        return [(source, events) for source, events in ready if isinstance(source, int)]
+
+    def _drain_relay(self, now: int) -> bool:
+        return self._relay.drain()
+
+    def _take_wakes(self, now: int) -> bool:
+        self._wakened.recv(4096)
+        self._is_woken = True
+        return False
+
+    def _note_connections(self, now: int) -> bool:
         for _ in range(EVENTS):
             event = sockets.take_event(self._monitor)
             if event is None:
-                return
+                return False
             self.counters[_CONNECTION[event]] += 1
             if event == zmq.EVENT_ACCEPTED:
                 self._doors.look(now)
@@ -234,6 +269,7 @@ class BrokerLoop:
             elif event == zmq.EVENT_ACCEPT_FAILED and now - self._complained_at > COMPLAIN_EVERY:
                 self._complained_at = now
                 log.error("can't accept connections: out of file descriptors? raise the limit (ulimit -n)")
+        return True
 
     def _keep(self) -> None:
         effects = list(self._core.store_effects)

@@ -202,6 +202,13 @@ def has_input(socket: zmq.Socket[bytes]) -> bool:
     return events(socket) & _POLLIN != 0
 
 
+def descriptor(socket: zmq.Socket[bytes]) -> int:
+    """What to wait for where `socket` has nothing more. It tells of edges only: see `has_input`."""
+    number = socket.getsockopt(zmq.FD)
+    assert isinstance(number, int)
+    return number
+
+
 def events(socket: zmq.Socket[bytes]) -> int:
     """What the socket is ready for (POLLIN, POLLOUT). To look is also what makes its descriptor quiet again."""
     ready = _get(socket, zmq.EVENTS)

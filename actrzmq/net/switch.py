@@ -1,7 +1,8 @@
 """The broker's ROUTER: takes what nodes say, forwards what is for others, says what the core has to say.
 
 The hot path is `_take` and `_forward`: who is this, may it talk to that one, three frames out. The batch itself passes
-as the frame that libzmq received, neither copied nor opened.
+as the frame that libzmq received, neither copied nor opened. Of all that the hot path does, receiving and sending the
+frames is the half that can't be saved; each call of a function beside it costs what a frame does.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from actrzmq.wire.codec import (
     encode_batch,
     without_large_bodies,
 )
-from actrzmq.wire.messages import Batch, FromBroker, Reason, Registered, Returned
+from actrzmq.wire.messages import Batch, FromBroker, Reason, Registered, Returned, Spec
 
 DRAIN = 500
 """Messages taken at once, before the time is looked at and other sockets get their turn."""
+ASKED = 3
+"""How often in a turn it is asked whether there is more. To ask costs a third of an exception, which ends the rest."""
 HEARD = 1_000
 """Envelopes to the broker itself that are heard in a turn, about: they cost more than those that are for others."""
 _NOW = zmq.NOBLOCK
@@ -43,32 +46,54 @@ class Switch:
         self._core = core
         self._router = router
         self._body_limit = core.limits.body
+        self._outbox = core.outbox
         self._heard = 0
+        self.is_dry = False
+        """Was it seen that there is no input, and has nothing been sent or received since?"""
         self.counters: Counter[str] = Counter()
 
     def drain(self, now: int) -> bool:
         """Take what has come in; True if there may be more."""
         router, take = self._router, self._take
         self._heard = 0
+        self.is_dry = False
         try:
-            take(receive_frame(router, _NOW), now)
-            # Asking costs half of an exception: the common case is one message, or very many.
-            if not has_input(router):
-                return False
+            for _ in range(ASKED):
+                take(receive_frame(router, _NOW), now)
+                if not has_input(router):
+                    self.is_dry = True
+                    return False
             for _ in range(DRAIN):
                 take(receive_frame(router, _NOW), now)
         except zmq.Again:
+            self.is_dry = True
             return False
         except _HeardEnough:  # an exception, for what costs the hot path nothing
             pass
         return True
 
+    def has_input(self) -> bool:
+        """Is there something to take? To be asked before the descriptor is waited for, since that tells of edges only,
+        and to send may be what takes an edge away.
+        """
+        if not self.is_dry:
+            self.is_dry = not has_input(self._router)
+        return not self.is_dry
+
     def flush(self, now: int) -> None:
         """Say what the core has to say. Who can't be written to is unreachable, of which others may have to be told."""
         core = self._core
-        while core.has_outgoing:
+        if not self._outbox:
+            return
+        self.is_dry = False
+        probe = encode_batch(Batch(now, []))
+        while self._outbox:
             for peer, messages in core.outgoing():
-                self._say(peer, messages, now)
+                if messages:
+                    self._say(peer, messages, now)
+                elif self._begin(peer, now):
+                    send_frame(self._router, probe, _NOW)
+                    core.written(peer, len(probe), False, now)
 
     def _take(self, peer: bytes, now: int) -> None:
         router = self._router
@@ -78,11 +103,12 @@ class Switch:
             return
         header = receive_frame(router, _NOW, False)
         size = len(header)
-        bodies: list[zmq.Frame] = []
         if size > HEADER_BYTES:
             self._refuse("dropped.oversize", header, peer)
             return
+        bodies: Sequence[zmq.Frame] = ()
         if header.more:
+            bodies = []
             refusal = self._take_bodies(header, bodies)
             if refusal:
                 self._refuse(refusal, bodies[-1], peer)
@@ -133,7 +159,7 @@ class Switch:
         found = core.route(peer, to, size, now)
         if found is None:
             return
-        if core.has_outgoing:
+        if self._outbox:
             self.flush(now)  # an Introduce goes ahead of what it announces
         if not isinstance(found, Node):
             self._return(peer, to, found, header, bodies, size, now)
@@ -150,8 +176,12 @@ class Switch:
             core.unreachable(found.peer, now)
             self._return(peer, to, Reason.UNREACHABLE, header, bodies, size, now)
             return
-        send_frame(router, core.address_of(peer), _MORE)
-        self._send_rest(header, bodies)
+        # The peer's id was accepted, so the rest is: a message has room whole, or not at all.
+        send_frame(router, core.by_peer[peer].address, _MORE)
+        if bodies:
+            self._send_rest(header, bodies)
+        else:
+            send_frame(router, header, _NOW)
 
     def _return(
         self,
@@ -174,7 +204,6 @@ class Switch:
             self._core.written(peer, size + len(words), False, now)
 
     def _send_rest(self, header: zmq.Frame, bodies: Sequence[zmq.Frame]) -> None:
-        # The peer's id was accepted, so the rest is: a message has room whole, or not at all.
         router = self._router
         if not bodies:
             send_frame(router, header, _NOW)
@@ -199,7 +228,11 @@ class Switch:
         return True
 
     def _say(self, peer: bytes, messages: Sequence[FromBroker], now: int) -> None:
-        bare, large, bodies = without_large_bodies(messages)
+        kinds = set(map(type, messages))
+        if Spec in kinds:
+            bare, large, bodies = without_large_bodies(messages)
+        else:
+            bare, large, bodies = [*messages], (), []
         words = encode_batch(Batch(now, bare, (), large))
         # A large body goes in a message of its own, since a node takes no more than one body's bytes in each.
         if len(messages) > 1 and (bodies or len(messages) > BATCH_ENVELOPES or len(words) > BATCH_BYTES):
@@ -211,8 +244,7 @@ class Switch:
             for part in parts[:-1]:
                 send_frame(self._router, part, _MORE)
             send_frame(self._router, parts[-1], _NOW)
-            has_registered = any(type(message) is Registered for message in messages)
-            self._core.written(peer, sum(map(len, parts)), has_registered, now)
+            self._core.written(peer, sum(map(len, parts)), Registered in kinds, now)
 
 
 class _HeardEnough(Exception):
