@@ -137,6 +137,7 @@ class Admission:
         node.peer, node.session, node.token = peer, self._sessions, self._draw(TOKEN_BYTES)
         node.sent_bytes = node.received_bytes = 0
         node.written_at = now
+        node.line, node.has_renewed = -1, False
         self._roster.by_peer[peer] = node
         self._roster.by_token[node.token] = node
         self._roster.leases.renew(node.id.serial, now)

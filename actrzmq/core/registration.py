@@ -23,7 +23,7 @@ from actrzmq.wire.messages import MAX_INT, Deregister, Drain, Register, Register
 REGISTER_AGAIN = 1_000
 """Milliseconds without an answer after which Register is repeated."""
 SILENCE = 2_000
-"""A connected broker that has said nothing for this long gets no new calls; it sends something every 300 ms."""
+"""A connected broker that has said nothing for this long gets no new calls; it answers each renewal."""
 REPORT_BYTES = 2 * 1024 * 1024
 """Received bytes are confirmed to the broker in steps of this, well within its budget of 16 MiB."""
 FULL_AGAIN = 250

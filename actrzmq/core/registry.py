@@ -31,6 +31,8 @@ class Node:
         self.register = register
         self.peer = b""
         """ROUTER's name for its connection: a secret of the broker."""
+        self.line = -1
+        """The shell's number for that connection, to look at it by; below 0: none."""
         self.session = 0
         self.token = b""
         self.attempt = register.attempt
@@ -47,6 +49,10 @@ class Node:
         self.picks = 0
         """How often it was picked since its load was last told."""
         self.written_at = 0
+        self.looked_at = 0
+        """When its connection was last seen to be there, without a word."""
+        self.has_renewed = False
+        """In this session: so it hears from the broker as often as it renews."""
         self.registered_at = 0
         self.started_at = 0
         """When its process began, in the broker's time."""

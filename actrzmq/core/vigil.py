@@ -49,6 +49,7 @@ class Vigil:
         node.load, node.streams = min(renew.load, LARGEST), min(renew.streams, LARGEST)
         node.lag = min(renew.lag, LARGEST)
         node.picks = 0
+        node.has_renewed = True
         node.received_bytes = max(node.received_bytes, min(renew.received, node.sent_bytes))
         node.relayed_received = max(node.relayed_received, min(renew.relayed, node.relayed_bytes))
         if node.lagging and renew.lag < self._limits.lagging:
@@ -85,7 +86,7 @@ class Vigil:
             if is_suspicious:
                 self._suspect_at, self._suspected_at, quiet = None, now, now
             for node in self._roster.nodes.values():
-                if node.written_at <= quiet and node.unreachable_since is None:
+                if node.written_at <= quiet and node.looked_at <= quiet and node.unreachable_since is None:
                     self._roster.outbox.setdefault(node.peer, [])
         unreachable = self._roster.unreachable
         while unreachable:

@@ -166,6 +166,7 @@ class BrokerLoop:
     def close(self) -> None:
         """Close all sockets and leave no file behind."""
         self._poll.close()
+        self._switch.close()
         self._relay.close()
         self._router.disable_monitor()
         self._monitor.close(0)

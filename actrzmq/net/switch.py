@@ -14,6 +14,7 @@ import zmq
 
 from actrzmq.core.broker import BrokerCore
 from actrzmq.core.registry import Node
+from actrzmq.net.lines import NONE, Lines
 from actrzmq.net.sockets import has_input, receive_frame, send_frame, skip
 from actrzmq.wire.codec import (
     BATCH_BYTES,
@@ -35,6 +36,8 @@ ASKED = 3
 """How often in a turn it is asked whether there is more. To ask costs a third of an exception, which ends the rest."""
 HEARD = 1_000
 """Envelopes to the broker itself that are heard in a turn, about: they cost more than those that are for others."""
+SPOKEN = 1_200
+"""A node that renews hears from the broker within this many milliseconds. Its line is looked at in between."""
 _NOW = zmq.NOBLOCK
 _MORE = zmq.NOBLOCK | zmq.SNDMORE
 
@@ -48,6 +51,7 @@ class Switch:
         self._body_limit = core.limits.body
         self._outbox = core.outbox
         self._heard = 0
+        self._lines = Lines()
         self.is_dry = False
         """Was it seen that there is no input, and has nothing been sent or received since?"""
         self.counters: Counter[str] = Counter()
@@ -82,18 +86,26 @@ class Switch:
 
     def flush(self, now: int) -> None:
         """Say what the core has to say. Who can't be written to is unreachable, of which others may have to be told."""
-        core = self._core
-        if not self._outbox:
-            return
-        self.is_dry = False
-        probe = encode_batch(Batch(now, []))
         while self._outbox:
-            for peer, messages in core.outgoing():
+            for peer, messages in self._core.outgoing():
                 if messages:
                     self._say(peer, messages, now)
-                elif self._begin(peer, now):
-                    send_frame(self._router, probe, _NOW)
-                    core.written(peer, len(probe), False, now)
+                else:
+                    self._probe(peer, now)
+
+    def close(self) -> None:
+        """Release what is its own; the socket is not."""
+        self._lines.close()
+
+    def _probe(self, peer: bytes, now: int) -> None:
+        """See whether there still is a connection: look, where that will do, else write."""
+        node = self._core.by_peer.get(peer)
+        if node is None or not node.has_renewed or now - node.written_at > SPOKEN:
+            self._say(peer, (), now)
+        elif self._lines.is_up(node.line, now):
+            node.looked_at = now
+        else:
+            self._say(peer, (), now)
 
     def _take(self, peer: bytes, now: int) -> None:
         router = self._router
@@ -148,6 +160,9 @@ class Switch:
             self._count("dropped.undecodable", peer)
             return
         self._core.receive(peer, batch.envelopes, now)
+        node = self._core.by_peer.get(peer)
+        if node is not None and node.line == NONE:
+            node.line = self._lines.note(header)
         self._heard += len(batch.envelopes)
         if self._heard > HEARD:
             raise _HeardEnough
@@ -215,6 +230,7 @@ class Switch:
 
     def _begin(self, peer: bytes, now: int) -> bool:
         """Start a message of our own to `peer`, with the broker's address; False if it can't be written to."""
+        self.is_dry = False
         try:
             send_frame(self._router, peer, _MORE)
         except zmq.ZMQError as error:
