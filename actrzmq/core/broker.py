@@ -20,6 +20,7 @@ ahead of what it announces.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from actrzmq.core.admission import Admission
@@ -60,6 +61,9 @@ from actrzmq.wire.messages import (
 NEW_STREAMS = 32
 """Streams that a node may have opened since it last told how many it has."""
 _OF_A_SESSION = (Renew, Drain, Deregister)
+TELL_STRANGERS = 4
+"""How often one connection is told that it is a stranger, within `TELL_AGAIN` milliseconds."""
+TELL_AGAIN = 50
 MESSAGE_OVERHEAD = 64
 """What a message costs beside its bytes, on both sides' counts, so that a flood of empty ones is bounded too."""
 
@@ -110,6 +114,8 @@ class BrokerCore:
         self._by_token = roster.by_token
         self._say = roster.say
         self._backlog = limits.backlog
+        self._told: Counter[bytes] = Counter()
+        self._told_since = -TELL_AGAIN
 
     @property
     def relay_endpoint(self) -> str:
@@ -136,7 +142,7 @@ class BrokerCore:
         """
         sender = self.by_peer.get(peer)
         if sender is None:
-            self._stranger(peer)
+            self._stranger(peer, now)
             return None
         target = sender.routes.get(to)
         if target is None:
@@ -199,7 +205,7 @@ class BrokerCore:
                 continue
             node = self.by_peer.get(peer)
             if node is None:
-                self._stranger(peer)
+                self._stranger(peer, now)
                 return
             self._serve(node, envelope, now)
 
@@ -309,9 +315,13 @@ class BrokerCore:
             **self.counters,
         }
 
-    def _stranger(self, peer: bytes) -> None:
+    def _stranger(self, peer: bytes, now: int) -> None:
         self.counters["dropped.stranger"] += 1
-        if peer not in self.outbox:  # once a turn will do, for one who floods
+        if now - self._told_since >= TELL_AGAIN:
+            self._told_since = now
+            self._told.clear()
+        self._told[peer] += 1
+        if self._told[peer] <= TELL_STRANGERS and peer not in self.outbox:  # now and then will do, for one who floods
             self._say(peer, Unknown())
 
 

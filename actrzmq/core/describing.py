@@ -114,7 +114,7 @@ class Describing:
 
     def next_deadline(self) -> int | None:
         """When `tick` has something to do."""
-        return next((asked.until for asked in self._waiting.values()), None)  # all wait equally long: the oldest
+        return next(iter(self._waiting.values())).until if self._waiting else None  # all wait equally long: the oldest
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._reading)

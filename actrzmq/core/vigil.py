@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from actrzmq.core.deadlines import earlier
 from actrzmq.core.departure import Departure
 from actrzmq.core.directory import Directory
 from actrzmq.core.registry import LARGEST, Node
@@ -105,7 +104,10 @@ class Vigil:
         roster = self._roster
         deadline = roster.expected.until if roster.expected else None
         if roster.nodes:
-            deadline = earlier(deadline, self._probed_at + self._limits.probe // 3)
-            deadline = earlier(deadline, self._suspect_at)
-        # All may take equally long to come back: the first one's time is over first.
-        return earlier(deadline, next(iter(roster.unreachable.values()))) if roster.unreachable else deadline
+            looks_at = self._probed_at + self._limits.probe // 3
+            if self._suspect_at is not None:
+                looks_at = min(looks_at, self._suspect_at)
+            if roster.unreachable:  # all may take equally long to come back: the first one's time is over first
+                looks_at = min(looks_at, next(iter(roster.unreachable.values())))
+            deadline = looks_at if deadline is None else min(deadline, looks_at)
+        return deadline

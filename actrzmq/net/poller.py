@@ -4,9 +4,9 @@ One thread, one poll. A turn takes in what has come (within bounds, so that no s
 time, and says what the core has to say. The time is looked at after what has come was taken in: whoever is about to be
 declared down has been heard to the end.
 
-Waiting is most of what an idle turn costs. `zmq_poll` asks each socket what it is ready for, before and after, some
-ten calls of the kernel; the sockets' descriptors can be waited for with one. They tell of edges only, so each socket is
-drained until it has nothing more, and the one that is written to is asked again before each wait.
+Waiting is most of what an idle turn costs: `zmq_poll` asks each socket what it is ready for, before and after. Only the
+ROUTER needs that, since it is written to as well: its descriptor tells of edges, and to send may take one away. Those
+that are only read from are drained until they have nothing more, so their descriptors will do, behind one epoll.
 """
 
 from __future__ import annotations
@@ -94,16 +94,16 @@ class BrokerLoop:
         self._deadline: int | None = None
         self._complained_at = -COMPLAIN_EVERY
         self._sources: dict[int, _Source] = {
-            sockets.descriptor(self._router): self._drain_router,
             sockets.descriptor(self._pull): self._drain_relay,
             sockets.descriptor(self._monitor): self._note_connections,
             self._wakened.fileno(): self._take_wakes,
         }
-        self._poll = select.epoll()
+        self._others = select.epoll()
         for descriptor in self._sources:
-            self._poll.register(descriptor, select.EPOLLIN)
+            self._others.register(descriptor, select.EPOLLIN)
+        self._polled: _Ready = [(self._router, int(zmq.POLLIN)), (self._others.fileno(), int(zmq.POLLIN))]
         # What came before we wait for the first time is looked for: its edge may be gone.
-        self._unfinished: list[_Source] = [self._drain_router, self._drain_relay, self._note_connections]
+        self._unfinished: list[_Source] = [self._drain_relay, self._note_connections]
         """Those that may have more, whatever their descriptors say."""
         self._counted = Counter() if counted is None else counted
         self.counters: Counter[str] = Counter()
@@ -165,7 +165,7 @@ class BrokerLoop:
 
     def close(self) -> None:
         """Close all sockets and leave no file behind."""
-        self._poll.close()
+        self._others.close()
         self._switch.close()
         self._relay.close()
         self._router.disable_monitor()
@@ -221,33 +221,30 @@ class BrokerLoop:
         timeout = -1 if deadline is None else max(0, deadline - self._now)
         if self._doors.are_shut:
             timeout = LOOK_EVERY if timeout < 0 else min(timeout, LOOK_EVERY)
-        sources = self._unfinished
-        if self._switch.has_input() and self._drain_router not in sources:
-            sources.append(self._drain_router)
-        if sources:
+        if self._unfinished:
             timeout = 0
-        ready = self._poll_all(timeout) if self._relay.has_waiting else self._poll.poll(timeout / 1000)
+        polled = self._polled + self._relay.waiting if self._relay.has_waiting else self._polled
+        ready = cast("_Ready", zmq_poll(polled, timeout))
         now = boottime_ms()
         late = now - self._now - timeout
         if timeout >= 0 and late > AWAY:
             log.warning("the broker did not run for ms=%d; nodes get that time back", late)
             self._core.was_away(late)
         self._now = now
-        for descriptor, _ in ready:
-            drain = self._sources[descriptor]
-            if drain not in sources:
-                sources.append(drain)
-        return sources
+        return self._ready_sources(ready)
 
-    def _poll_all(self, timeout: int) -> list[tuple[int, int]]:
-        """Wait for receivers of relayed frames as well, and let them have theirs: only libzmq knows when they can."""
-        waiting = self._relay.waiting
-        polled: _Ready = [(descriptor, zmq.POLLIN) for descriptor in self._sources]
-        ready = cast("_Ready", zmq_poll(polled + waiting, timeout))
+    def _ready_sources(self, ready: _Ready) -> list[_Source]:
+        sources = self._unfinished
         for source, _ in ready:
-            if not isinstance(source, int):
+            if source is self._router:
+                if self._drain_router not in sources:
+                    sources.append(self._drain_router)
+            elif isinstance(source, int):
+                others = (self._sources[descriptor] for descriptor, _ in self._others.poll(0))
+                sources.extend(drain for drain in others if drain not in sources)
+            else:
                 self._relay.flush(source)
-        return [(source, events) for source, events in ready if isinstance(source, int)]
+        return sources
 
     def _drain_relay(self, now: int) -> bool:
         return self._relay.drain()

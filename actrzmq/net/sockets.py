@@ -17,6 +17,7 @@ from typing import Any
 from weakref import WeakSet
 
 import zmq
+from zmq import zmq_poll
 
 from actrzmq.errors import ActrTransportError
 from actrzmq.net.context import check_process, context
@@ -47,7 +48,7 @@ _send_part: Any = send_frame  # which takes a Frame as well, whatever its type s
 # As plain numbers: to combine or compare members of an IntFlag costs more than what is asked with them.
 _NOBLOCK = int(zmq.NOBLOCK)
 _NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
-_POLLIN = int(zmq.POLLIN)
+_IN = int(zmq.POLLIN)
 
 
 def router(body_limit: int = BODY_BYTES) -> zmq.Socket[bytes]:
@@ -197,9 +198,9 @@ def receive(
 
 def has_input(socket: zmq.Socket[bytes]) -> bool:
     """Is there a message to receive? To be asked after sending too, where its descriptor is waited for: it tells of
-    edges only. Costs half of a `receive` in vain.
+    edges only. Costs a quarter of a `receive` in vain, and `zmq_poll` half of what asking for EVENTS does.
     """
-    return events(socket) & _POLLIN != 0
+    return bool(zmq_poll([(socket, _IN)], 0))
 
 
 def descriptor(socket: zmq.Socket[bytes]) -> int:

@@ -36,7 +36,7 @@ ASKED = 3
 """How often in a turn it is asked whether there is more. To ask costs a third of an exception, which ends the rest."""
 HEARD = 1_000
 """Envelopes to the broker itself that are heard in a turn, about: they cost more than those that are for others."""
-SPOKEN = 1_200
+SPOKEN = 1_100
 """A node that renews hears from the broker within this many milliseconds. Its line is looked at in between."""
 _NOW = zmq.NOBLOCK
 _MORE = zmq.NOBLOCK | zmq.SNDMORE
@@ -52,37 +52,24 @@ class Switch:
         self._outbox = core.outbox
         self._heard = 0
         self._lines = Lines()
-        self.is_dry = False
-        """Was it seen that there is no input, and has nothing been sent or received since?"""
         self.counters: Counter[str] = Counter()
 
     def drain(self, now: int) -> bool:
         """Take what has come in; True if there may be more."""
         router, take = self._router, self._take
         self._heard = 0
-        self.is_dry = False
         try:
             for _ in range(ASKED):
                 take(receive_frame(router, _NOW), now)
                 if not has_input(router):
-                    self.is_dry = True
                     return False
             for _ in range(DRAIN):
                 take(receive_frame(router, _NOW), now)
         except zmq.Again:
-            self.is_dry = True
             return False
         except _HeardEnough:  # an exception, for what costs the hot path nothing
             pass
         return True
-
-    def has_input(self) -> bool:
-        """Is there something to take? To be asked before the descriptor is waited for, since that tells of edges only,
-        and to send may be what takes an edge away.
-        """
-        if not self.is_dry:
-            self.is_dry = not has_input(self._router)
-        return not self.is_dry
 
     def flush(self, now: int) -> None:
         """Say what the core has to say. Who can't be written to is unreachable, of which others may have to be told."""
@@ -218,7 +205,7 @@ class Switch:
             self._send_rest(header, bodies)
             self._core.written(peer, size + len(words), False, now)
 
-    def _send_rest(self, header: zmq.Frame, bodies: Sequence[zmq.Frame]) -> None:
+    def _send_rest(self, header: zmq.Frame | bytes, bodies: Sequence[zmq.Frame | bytes]) -> None:
         router = self._router
         if not bodies:
             send_frame(router, header, _NOW)
@@ -230,7 +217,6 @@ class Switch:
 
     def _begin(self, peer: bytes, now: int) -> bool:
         """Start a message of our own to `peer`, with the broker's address; False if it can't be written to."""
-        self.is_dry = False
         try:
             send_frame(self._router, peer, _MORE)
         except zmq.ZMQError as error:
@@ -256,11 +242,8 @@ class Switch:
             self._say(peer, messages[:half], now)
             self._say(peer, messages[half:], now)
         elif self._begin(peer, now):
-            parts = [words, *bodies]
-            for part in parts[:-1]:
-                send_frame(self._router, part, _MORE)
-            send_frame(self._router, parts[-1], _NOW)
-            self._core.written(peer, sum(map(len, parts)), Registered in kinds, now)
+            self._send_rest(words, bodies)
+            self._core.written(peer, len(words) + sum(map(len, bodies)), Registered in kinds, now)
 
 
 class _HeardEnough(Exception):
