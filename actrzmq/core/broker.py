@@ -35,6 +35,7 @@ from actrzmq.core.meeting import Meeting
 from actrzmq.core.questions import Questions
 from actrzmq.core.registry import Node, Registry
 from actrzmq.core.roster import Bury, Remember, Roster
+from actrzmq.core.shelf import Outcome
 from actrzmq.core.vigil import Vigil
 from actrzmq.identity import Serial
 from actrzmq.wire.messages import (
@@ -114,6 +115,9 @@ class BrokerCore:
         self._by_token = roster.by_token
         self._say = roster.say
         self._backlog = limits.backlog
+        self._deadline: int | None = None
+        self._is_settled = False
+        """Is that still the next deadline? To route moves none."""
         self._told: Counter[bytes] = Counter()
         self._told_since = -TELL_AGAIN
 
@@ -130,6 +134,7 @@ class BrokerCore:
 
     def expect(self, nodes: Iterable[Remembered], dead: Iterable[Serial], now: int) -> None:
         """After a restart: `nodes` were live and may be back within a lease; `dead` never are."""
+        self._is_settled = False
         self._roster.dead.update(dead)
         self._roster.expected.begin(nodes, now + self.limits.lease)
 
@@ -195,6 +200,7 @@ class BrokerCore:
 
     def receive(self, peer: bytes, envelopes: Iterable[Envelope], now: int) -> None:
         """What the connection `peer` said to the broker itself."""
+        self._is_settled = False
         self.inspecting.now = now
         for envelope in envelopes:
             if type(envelope) is Register:
@@ -250,22 +256,31 @@ class BrokerCore:
 
     def unreachable(self, peer: bytes, now: int) -> None:
         """Writing to `peer` failed: its connection is gone."""
+        self._is_settled = False
         self._vigil.unreachable(peer, now)
 
     def suspect(self, now: int) -> None:
         """Some connection ended; which node's it was is known once all have been written to."""
+        self._is_settled = False
         self._vigil.suspect(now)
 
     def was_away(self, gap: int) -> None:
         """The broker itself did not run for `gap`: nobody could renew or come back meanwhile, so all get that time."""
+        self._is_settled = False
         self._vigil.was_away(gap)
 
     def tick(self, now: int) -> None:
         """Probe the quiet, drop the unreachable, the lagging and those whose lease is over."""
+        self._is_settled = False
         self.inspecting.now = now
         self._vigil.tick(now)
         self.library.tick(now)
         self.answer(now)
+
+    def outcome(self, outcome: Outcome, now: int) -> None:
+        """The shelf has carried an order out."""
+        self._is_settled = False
+        self.library.outcome(outcome, now)
 
     def answer(self, now: int) -> None:
         """Answer some of the questions that wait, once a turn: see `questions`."""
@@ -276,7 +291,10 @@ class BrokerCore:
         """When `tick` has something to do; None while nobody is registered or expected."""
         if self._questions.is_due:
             return self.inspecting.now  # at once, and that is never later than the others
-        return earlier(self.library.next_deadline(), self._vigil.next_deadline())
+        if not self._is_settled:
+            self._is_settled = True
+            self._deadline = earlier(self.library.next_deadline(), self._vigil.next_deadline())
+        return self._deadline
 
     # what to say
 

@@ -201,7 +201,8 @@ class BrokerLoop:
         if self._doors.are_shut:
             self._doors.look(now)
         self._switch.flush(now)
-        self._relay.mark(now)
+        if self._core.over_budget:
+            self._relay.mark(now)
         if self._core.store_effects:
             self._keep()
         if self._wants_statistics:
@@ -211,7 +212,7 @@ class BrokerLoop:
     def _tend(self, shelf: Shelf, now: int) -> None:
         library = self._core.library
         for outcome in shelf.take():
-            library.outcome(outcome, now)
+            self._core.outcome(outcome, now)
         if library.orders:
             shelf.put(library.take_orders())
 

@@ -102,21 +102,28 @@ class Switch:
             return
         header = receive_frame(router, _NOW, False)
         size = len(header)
+        address = to.bytes
         if size > HEADER_BYTES:
             self._refuse("dropped.oversize", header, peer)
-            return
-        bodies: Sequence[zmq.Frame] = ()
-        if header.more:
-            bodies = []
-            refusal = self._take_bodies(header, bodies)
-            if refusal:
-                self._refuse(refusal, bodies[-1], peer)
-                return
-            size += sum(map(len, bodies))
-        address = to.bytes
-        if len(address) == SERIAL_BYTES:
-            self._forward(peer, address, header, bodies, size, now)
-        elif address:
+        elif header.more:
+            self._take_large(peer, address, header, size, now)
+        elif len(address) == SERIAL_BYTES:
+            self._forward(peer, address, header, (), size, now)
+        else:
+            self._take_own(peer, address, header, (), now)
+
+    def _take_large(self, peer: bytes, address: bytes, header: zmq.Frame, size: int, now: int) -> None:
+        bodies: list[zmq.Frame] = []
+        refusal = self._take_bodies(header, bodies)
+        if refusal:
+            self._refuse(refusal, bodies[-1], peer)
+        elif len(address) == SERIAL_BYTES:
+            self._forward(peer, address, header, bodies, size + sum(map(len, bodies)), now)
+        else:
+            self._take_own(peer, address, header, bodies, now)
+
+    def _take_own(self, peer: bytes, address: bytes, header: zmq.Frame, bodies: Sequence[zmq.Frame], now: int) -> None:
+        if address:
             self._count("dropped.address", peer)
         else:
             self._hear(peer, header, bodies, now)

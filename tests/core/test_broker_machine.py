@@ -214,6 +214,12 @@ class BrokerMachine(RuleBasedStateMachine):
             assert 0 <= node.received_bytes <= max(node.sent_bytes, node.received_bytes)
             assert 0 <= node.relayed_received <= node.relayed_bytes
 
+    @invariant()
+    def the_next_deadline_is_never_one_that_was_kept_too_long(self) -> None:
+        kept = self.core.next_deadline()
+        self.core._is_settled = False
+        assert self.core.next_deadline() == kept
+
     # how it is done
 
     def pick(self, which: int) -> Connection:
