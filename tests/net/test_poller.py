@@ -2,15 +2,17 @@
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
+import zmq
 
 from actrzmq.core.broker import BrokerLimits, Bury
 from actrzmq.core.expected import Remembered
 from actrzmq.core.registry import Node
 from actrzmq.identity import ActrId, ActrType, Serial, serial_of
-from actrzmq.net import poller
+from actrzmq.net import poller, sockets
 from actrzmq.net.clock import boottime_ms
 from actrzmq.net.endpoints import candidates
 from actrzmq.wire.codec import BATCH_BYTES, BATCH_ENVELOPES, LARGE_BYTES, decode_batch, encode_batch, encode_serial
@@ -259,6 +261,22 @@ def test_a_connection_without_traffic_is_probed(one: Peer) -> None:
     address, header = one.receive(timeout=1)
     assert address == b""
     assert decode_batch(header).envelopes == []
+
+
+@pytest.mark.parametrize(("make", "counted"), [(sockets.dealer, "dropped.parts"), (sockets.push, "relay.garbage")])
+def test_what_came_before_and_is_more_than_a_turn_takes_needs_no_further_sign(
+    make: Callable[[], zmq.Socket[bytes]], counted: str
+) -> None:
+    """A descriptor tells of edges only, and this one's is long past."""
+    broker = Broker()
+    with closing(make()) as socket:
+        sockets.connect(socket, broker.endpoint if make is sockets.dealer else broker.relay)
+        for _ in range(900):
+            wait_until(lambda: sockets.send(socket, [b"x"]), "a connection")
+        arrived = broker.loop._router if make is sockets.dealer else broker.loop._pull
+        assert arrived.poll(5_000)
+        with broker:
+            broker.wait_counted(counted, 900)
 
 
 def test_those_that_the_store_knew_are_awaited_and_told_of() -> None:
