@@ -93,6 +93,8 @@ class Switch:
             node.looked_at = now
         else:
             self._say(peer, (), now)
+            if node.unreachable_since is None and node.line != NONE:
+                self._core.suspect(now)  # libzmq has yet to notice
 
     def _take(self, peer: bytes, now: int) -> None:
         router = self._router

@@ -90,3 +90,16 @@ def test_without_a_hint_a_look_finds_the_end_of_who_renews(broker: Broker, monke
         (node,) = broker.core.nodes()
         wait_until(lambda: node.looked_at > node.written_at, "a look")
     broker.wait_counted("down.unreachable")
+
+
+def test_an_end_that_is_seen_before_libzmq_knows_of_it_is_looked_for_again_soon(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suspected: list[int] = []
+    monkeypatch.setattr(broker.core, "suspect", suspected.append)
+    monkeypatch.setattr(Lines, "is_up", lambda self, line, now: False)
+    with Peer(broker.endpoint) as peer:
+        peer.register()
+        peer.renew()
+        peer.hear(Renewed)
+        wait_until(lambda: suspected, "suspicion")
