@@ -189,7 +189,9 @@ class BrokerLoop:
     def _turn(self) -> None:
         sources = self._wait()
         now = self._now
-        unfinished = self._unfinished = [drain for drain in sources if drain(now)]
+        unfinished = [drain for drain in sources if drain(now)]
+        # The ROUTER is asked before we wait, and whenever it has more, we don't.
+        self._unfinished = [drain for drain in unfinished if drain is not self._drain_router] if unfinished else []
         deadline = self._deadline
         if deadline is not None and deadline <= now and (not unfinished or deadline + LATE <= now):
             self._core.tick(now)
@@ -238,8 +240,7 @@ class BrokerLoop:
         sources = self._unfinished
         for source, _ in ready:
             if source is self._router:
-                if self._drain_router not in sources:
-                    sources.append(self._drain_router)
+                sources.append(self._drain_router)
             elif isinstance(source, int):
                 others = (self._sources[descriptor] for descriptor, _ in self._others.poll(0))
                 sources.extend(drain for drain in others if drain not in sources)
