@@ -365,7 +365,7 @@ class InStreams:
             elif via.is_direct and not over_control:
                 self._ways.over_plane(via, answer)
                 if isinstance(answer, EndAck):
-                    self._acknowledged.append((now, stream.peer, answer))
+                    self._remember_acknowledged(stream.peer, answer, now)
             else:
                 self._ways.over_control(stream.peer, answer, now)
         channel = stream.channel
@@ -373,6 +373,12 @@ class InStreams:
             self._close(stream, channel.outcome)
         elif channel.is_at_work or channel.next_deadline() is not None:
             self._busy[stream] = None
+
+    def _remember_acknowledged(self, peer: Peer, words: EndAck, now: int) -> None:
+        """For a while only: else peers that went long ago would be kept in here."""
+        while self._acknowledged and now - self._acknowledged[0][0] >= LATELY:
+            self._acknowledged.popleft()
+        self._acknowledged.append((now, peer, words))
 
     def _answer_for_the_dead(self, channel: Channel, peer: Peer | None, now: int) -> None:
         """A Probe or End of a channel that is closed, or never was: say so, where somebody vouches for the asker."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from copy import copy
 
 from actrzmq.core.channel import fields_of
 from actrzmq.core.packing import credit_bytes
@@ -33,6 +34,9 @@ from actrzmq.wire.messages import MAX_INT, DataStream
 CLOSED_STREAMS = 1_000
 """Streams that have ended, remembered so that their senders hear of it at their next step, at most."""
 OPEN_WITHIN = 30_000
+
+_Ending = tuple[ActrRuntimeError | None, ActrRuntimeError | None]
+"""How a stream has ended: its outcome, and (where that is None) what only one who goes on sending is told."""
 
 
 class Outlet:
@@ -125,7 +129,7 @@ class Outlets:
         self._agreements = agreements
         self._wish = wish
         self._open: dict[tuple[Serial, str], Outlet] = {}
-        self._closed: OrderedDict[tuple[Serial, str], Outlet] = OrderedDict()
+        self._closed: OrderedDict[tuple[Serial, str], _Ending] = OrderedDict()
 
     def send_nowait(self, dest: Dest, frame: DataStream) -> bool:
         """Send `frame` if its stream is open, has credit, and nothing is special about it; else `send` has to do it."""
@@ -233,7 +237,9 @@ class Outlets:
         key = (outlet.stream.peer.serial, outlet.stream_id)
         if self._open.get(key) is outlet:
             del self._open[key]
-            self._closed[key] = outlet
+            # No more than that: the stream itself would take 7 KiB here, and hold all that is known of its receiver. A
+            # copy, since an error that is raised holds all that its sender had at hand, such as the frame.
+            self._closed[key] = (copy(outcome), outlet.stream.farewell)
             if len(self._closed) > CLOSED_STREAMS:
                 self._closed.popitem(last=False)
         outlet.closed(outcome)
@@ -267,11 +273,10 @@ class Outlets:
 
         If all that was sent is done, only one who `goes_on` sending is told.
         """
-        outlet = self._closed.pop(key, None)
-        if outlet is not None:
-            error = outlet.outcome or (outlet.stream.farewell if goes_on else None)
-            if error is not None:
-                raise error
+        outcome, farewell = self._closed.pop(key, (None, None))
+        error = outcome or (farewell if goes_on else None)
+        if error is not None:
+            raise error
 
     def _serial(self, dest: Dest) -> Serial:
         if dest.actor_type is not None:

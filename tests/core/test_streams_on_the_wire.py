@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
 
+from actrzmq.core.peer import Peer
 from actrzmq.core.session import SessionLimits
 from actrzmq.core.streams import OutState, OutStream, StreamLimits, Wish
 from actrzmq.errors import ActrNotFound, ActrOverloaded, ActrPermissionDenied, ActrRuntimeError, ActrStreamError
@@ -109,6 +111,29 @@ def test_large_payloads_arrive_whole() -> None:
     sender = pair.send(20, size=1_000_000)
     pair.world.run_until(lambda: sender.outcome is not ...)
     assert [len(frame.payload()) for frame in sink.frames] == [1_000_000] * 20
+
+
+def test_nothing_stays_of_a_sender_that_is_gone() -> None:
+    pair = Pair()
+
+    def stream(stream_id: str, node: SimNode) -> None:
+        pair.register(stream_id)
+        sender = pair.send(10, stream_id, node=node)
+        pair.world.run_until(lambda: sender.outcome is None)
+
+    gone = [pair.world.node(f"gone-{number}") for number in range(5)]
+    pair.world.run_until(lambda: all(node.session.is_online for node in gone))
+    for node in gone:
+        stream(f"from-{node.name}", node)
+        node.kill()
+        pair.world.run(2_000)
+    stream("from-one-who-stays", pair.sender)
+    gc.collect()
+    themselves = {id(node.session.peer(node.id.serial, "")) for node in gone}
+    kept = [
+        each for each in gc.get_objects() if type(each) is Peer and each.serial in {node.id.serial for node in gone}
+    ]
+    assert [peer for peer in kept if id(peer) not in themselves] == []
 
 
 @pytest.mark.parametrize("cut", [("sender", "receiver"), ("receiver", "sender")])

@@ -1,0 +1,55 @@
+"""What is over leaves nothing behind: neither the streams that have ended nor what their senders had at hand."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+
+import pytest
+
+from actrzmq import ActrId, ActrRuntimeError, DataStream
+from actrzmq.core.outgoing import OutStream
+from tests.runtime.harness import World, to, until
+
+
+async def take(frame: DataStream, sender: ActrId) -> None:
+    """A callback that takes everything."""
+
+
+@pytest.mark.parametrize("path", ["direct", "relay"])
+async def test_nothing_stays_of_streams_that_have_ended_but_how(world: World, path: str) -> None:
+    streams = f'[system.streams]\npath = "{path}"'
+    sender, receiver = await world.start("Sender", more=streams), await world.start("Receiver", more=streams)
+    for number in range(30):
+        handle = await receiver.context().register_stream(f"s{number}", take)
+        await sender.context().send_stream(to(receiver), DataStream(f"s{number}", 1, b"x"))
+        await sender.context().end_stream(to(receiver), f"s{number}")
+        await handle.wait_closed(5_000)
+    gc.collect()
+    assert sum(type(each) is OutStream for each in gc.get_objects()) <= 1
+    await sender.context().end_stream(to(receiver), "s0")  # that it has ended is known still
+
+
+class Ballast:
+    """Something big that a sender has at hand."""
+
+
+async def test_an_ended_stream_holds_nothing_of_those_who_were_told_so(world: World) -> None:
+    sender, receiver = await world.start("Sender", drain_ms=200), await world.start("Receiver", drain_ms=200)
+    await receiver.context().register_stream("s", take)
+
+    async def send_on() -> weakref.ref[Ballast]:
+        ballast = Ballast()
+        try:
+            while True:
+                await sender.context().send_stream(to(receiver), DataStream("s", 1, b"x" * 100_000))
+        except ActrRuntimeError:
+            return weakref.ref(ballast)
+
+    sending = asyncio.create_task(send_on())
+    await until(lambda: sender.statistics()["streams.sending"], "a stream")
+    await receiver.context().unregister_stream("s")
+    ballast = await asyncio.wait_for(sending, 5)
+    gc.collect()
+    assert ballast() is None
