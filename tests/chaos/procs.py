@@ -12,6 +12,11 @@ def rss(pid: int) -> int:
     return _status(pid, "VmRSS") * 1024
 
 
+def anonymous(pid: int) -> int:
+    """Bytes of that which are no part of a file: what it has for itself."""
+    return _status(pid, "RssAnon") * 1024
+
+
 def peak(pid: int) -> int:
     """Bytes of memory that it has had at most."""
     return _status(pid, "VmHWM") * 1024
