@@ -53,6 +53,7 @@ def _core(settings: BrokerSettings) -> BrokerCore:
         renew=settings.renew_ms,
         nodes=settings.limits.nodes,
         backlog=settings.limits.backlog_bytes,
+        relayed=settings.limits.relayed_bytes,
         body=settings.limits.body_bytes,
         contracts=settings.limits.contracts_bytes,
     )

@@ -105,7 +105,7 @@ def _state_folder(environ: Mapping[str, str]) -> Path:
 
 
 def _limits(table: Table) -> BrokerLimits:
-    table.only("body_bytes", "nodes", "backlog_bytes", "contracts_bytes")
+    table.only("body_bytes", "nodes", "backlog_bytes", "relayed_bytes", "contracts_bytes")
     default = BrokerLimits()
     body_bytes = table.number("body_bytes", default.body_bytes, 1024, 64 * MIB)
     backlog_bytes = table.number("backlog_bytes", default.backlog_bytes, 1, 16 * GIB)
@@ -118,5 +118,6 @@ def _limits(table: Table) -> BrokerLimits:
         body_bytes=body_bytes,
         nodes=table.number("nodes", default.nodes, 1, 1_000_000),
         backlog_bytes=backlog_bytes,
+        relayed_bytes=table.number("relayed_bytes", default.relayed_bytes, 0, default.relayed_bytes),
         contracts_bytes=table.number("contracts_bytes", default.contracts_bytes, 0, 16 * GIB),
     )

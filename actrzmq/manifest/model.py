@@ -118,6 +118,8 @@ class BrokerLimits(Struct, frozen=True, kw_only=True):
     nodes: int = 10_000
     backlog_bytes: int = 16 * 1024 * 1024
     """What may wait in the broker for one node."""
+    relayed_bytes: int = 256 * 1024 * 1024
+    """Frames of relayed streams that may wait for one node beside that, however much it says that it can take."""
     contracts_bytes: int = 64 * 1024 * 1024
     """Published contracts that are kept; those of live nodes stay, of the rest those used last. 0: none."""
 

@@ -31,7 +31,7 @@ def test_a_relative_state_folder_is_ignored() -> None:
 def test_the_shipped_file_shows_the_defaults_and_changes_only_where_the_store_is(tmp_path: Path) -> None:
     shipped = (REPOSITORY / "conf" / "broker.toml").read_text()
     shown = re.sub(r"^# (\w+ = )", r"\1", shipped, flags=re.MULTILINE)
-    assert shown.count(" = ") == 10
+    assert shown.count(" = ") == 11
     (folder := tmp_path / "conf").mkdir()
     settings = BrokerSettings(path=folder / "broker.toml", store=tmp_path / "run" / "broker.db")
     assert load(folder, shipped) == load(folder, shown) == settings
@@ -56,6 +56,7 @@ log_level = "debug"
 body_bytes = 2048
 nodes = 5
 backlog_bytes = 3000000
+relayed_bytes = 4000000
 contracts_bytes = 100000
 """
     assert load(tmp_path, text) == BrokerSettings(
@@ -66,7 +67,9 @@ contracts_bytes = 100000
         renew_ms=500,
         store=tmp_path.parent / "s.db",
         log_level="debug",
-        limits=BrokerLimits(body_bytes=2048, nodes=5, backlog_bytes=3000000, contracts_bytes=100000),
+        limits=BrokerLimits(
+            body_bytes=2048, nodes=5, backlog_bytes=3000000, relayed_bytes=4000000, contracts_bytes=100000
+        ),
     )
 
 
@@ -105,6 +108,7 @@ def test_the_environment_overrides_where_it_listens(tmp_path: Path) -> None:
             "[limits]\nbody_bytes = 2048\nbacklog_bytes = 2099199",
             "limits.backlog_bytes: expected at least 2099200, which is limits.body_bytes and 2 MiB",
         ),
+        ("[limits]\nrelayed_bytes = 268435457", "limits.relayed_bytes: expected a whole number from 0 to 268435456"),
         ("[limits]\nnodes = 0", "limits.nodes: expected a whole number from 1 to 1000000, found 0"),
     ],
 )
