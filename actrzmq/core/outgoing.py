@@ -388,6 +388,7 @@ class OutStreams:
                 self._counters["frames.not_completed"] += stream.channel.undone
         turn = self._turn()
         (turn.closed if was_open else turn.resolve).append((stream.sink, outcome))
+        stream.sink = None  # they hold each other: so both go at once, and not when the collector comes round
 
 
 def _for_its_sender(error: ActrRuntimeError, stream: OutStream) -> ActrRuntimeError:

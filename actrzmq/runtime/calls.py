@@ -117,6 +117,8 @@ class Calls:
             raise
         finally:
             self._promises.discard(future)
+            # An error that it raised holds this frame, and so what is in it: let that not hold the error.
+            del future, open_call
 
     def _open(
         self,

@@ -7,10 +7,13 @@ import gc
 import weakref
 
 import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 
-from actrzmq import ActrId, ActrRuntimeError, DataStream
+from actrzmq import ActrId, ActrRuntimeError, Context, DataStream
 from actrzmq.core.outgoing import OutStream
-from tests.runtime.harness import World, to, until
+from actrzmq.core.sending import SendChannel
+from actrzmq.runtime.outlets import Outlet
+from tests.runtime.harness import World, ask, to, until
 
 
 async def take(frame: DataStream, sender: ActrId) -> None:
@@ -29,6 +32,35 @@ async def test_nothing_stays_of_streams_that_have_ended_but_how(world: World, pa
     gc.collect()
     assert sum(type(each) is OutStream for each in gc.get_objects()) <= 1
     await sender.context().end_stream(to(receiver), "s0")  # that it has ended is known still
+
+
+async def test_calls_that_fail_and_streams_leave_nothing_to_the_collector(world: World) -> None:
+    async def fail(req: StringValue, ctx: Context) -> StringValue:
+        raise ValueError("as asked")
+
+    caller, callee = await world.pair(fail)
+
+    async def work() -> None:
+        with pytest.raises(ActrRuntimeError):
+            await ask(caller, to(callee))
+        handle = await callee.context().register_stream("s", take)
+        async with caller.context().open_stream(to(callee), "s") as out:
+            await out.send(b"x")
+        await handle.wait_closed(5_000)
+
+    await work()
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(3):
+            await work()
+        gc.collect()
+        kinds = {type(each) for each in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert not kinds & {OutStream, Outlet, SendChannel}
+    assert not any(issubclass(kind, ActrRuntimeError) for kind in kinds)
 
 
 class Ballast:
