@@ -17,7 +17,7 @@ missing anywhere, so it is no failure.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from typing import Any
 
@@ -57,3 +57,25 @@ OVER = frozenset({State.COMPLETED, State.RESET})
 # All fields of a frame take 30 ns at once, where each of the methods of `DataStream` takes 60.
 _astuple: Any = structs.astuple
 fields_of: Callable[[DataStream], tuple[str, int, bytes, int | None, Metadata | None]] = _astuple
+
+
+class Uncopied(list[DataStream]):
+    """Frames of one message, of which some payloads may be memoryviews of what was received: see `copied`.
+
+    What waits to be taken is not held twice then, once where it came in and once as a copy: with 1 MB frames that was
+    another window, in memory of libzmq's thread that nobody else can use.
+    """
+
+    def take(self) -> Iterator[DataStream]:
+        """All of them, in order, each once and copied; what has been taken is not held here any more."""
+        self.reverse()
+        while self:
+            yield copied(self.pop())
+
+
+def copied(frame: DataStream) -> DataStream:
+    """`frame`, with a payload that is bytes."""
+    stream_id, sequence, payload, timestamp_ms, metadata = fields_of(frame)
+    if type(payload) is bytes:
+        return frame
+    return DataStream(stream_id, sequence, bytes(payload), timestamp_ms, metadata)

@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from actrzmq.core.awaited import Receiver, Receivers
+from actrzmq.core.channel import Uncopied
 from actrzmq.core.credit import Budget
 from actrzmq.core.deadletters import Drops
 from actrzmq.core.early import EarlyOpening, EarlyOpenings
@@ -216,7 +217,7 @@ class InStreams:
             return
         frames = stream.channel.frames(message, now)
         if frames:
-            self._turn().deliver.append((stream.receiver, frames))
+            self._turn().deliver.append((stream.receiver, Uncopied(frames) if message.large else frames))
         self._answer(stream, stream.channel.answers(), now)
 
     def said(self, message: Probe | End, peer: Peer | None, now: int) -> None:

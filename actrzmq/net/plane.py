@@ -184,7 +184,7 @@ class Plane:
     def _drain(self, socket: zmq.Socket[bytes], session: Session, now: int) -> None:
         size = 0
         for _ in range(DRAIN):
-            frames = sockets.receive(socket, MAX_PARTS, self.body_limit, self.counters)
+            frames = sockets.receive(socket, MAX_PARTS, self.body_limit, self.counters, copies_all=False)
             if frames is None:
                 del self._stirred[socket]
                 return

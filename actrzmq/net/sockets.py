@@ -13,7 +13,7 @@ import secrets
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
 
 import zmq
@@ -31,7 +31,8 @@ RELAYED = 2_000_000
 """Messages in the pipe to a receiver of relayed frames: more than its budget has room for."""
 SLACK_BYTES = 64 * 1024
 UNCOPIED = 64 * 1024
-"""From so many bytes on a frame is sent without a copy, and kept until it has gone. Shorter ones are copied faster."""
+"""From so many bytes on a frame is sent without a copy, and kept until it has gone; one that is received stays where it
+is, if it may. Shorter ones are copied faster."""
 LONGEST_BODY = 64 * 1024 * 1024
 """What `limits.body_bytes` of a broker may be set to, at most."""
 
@@ -169,9 +170,14 @@ def receive(
     body_limit: int,
     counters: Counter[str],
     dropped: Callable[[int], None] = lambda _: None,
+    *,
+    copies_all: bool = True,
 ) -> list[bytes] | None:
     """The next message; None if there is none, empty if it had too many parts or bytes: counted and dropped, and
     `dropped` is told how many bytes came after its first part.
+
+    Unless it `copies_all`, large parts but for the first are memoryviews of what libzmq has received. These pass for
+    bytes here: they have a length, and are decoded and copied like them.
 
     Part by part: five million empty parts, 10 MiB on the wire, took `recv_multipart` 328 MiB and 5.6 s.
     """
@@ -192,7 +198,7 @@ def receive(
             dropped(size + skip(socket, frame.more))
             counters["dropped.oversize" if size > room else "dropped.parts"] += 1
             return []
-        frames.append(frame.bytes)
+        frames.append(frame.bytes if copies_all or len(frame) < UNCOPIED else cast("bytes", frame.buffer))
     return frames
 
 

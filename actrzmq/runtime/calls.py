@@ -95,6 +95,7 @@ class Calls:
                 raise
             finally:
                 self._promises.discard(open_call.waiter)
+                del open_call  # an error holds this frame, and so what is in it: let that not hold the error
         return reply.body if response is None else _decode(reply.body, response, route_key)
 
     async def _call_once(self, serial: Serial, call: PreparedCall) -> Reply:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
+from actrzmq.core.channel import Uncopied, copied
 from actrzmq.core.streams import Receiver
 from actrzmq.errors import (
     ActrConfigError,
@@ -149,7 +150,8 @@ class CallbackInbox(Inbox):
                 stream = self.receiver.stream
                 assert stream is not None  # what comes of a stream that has ended is dropped
                 channel = stream.channel
-                for frame in batches.popleft():
+                batch = batches.popleft()
+                for frame in batch.take() if type(batch) is Uncopied else batch:
                     try:
                         await call(frame, sender)
                     except NoThread as error:
@@ -209,7 +211,8 @@ class ReaderInbox(Inbox):
         self._is_reading = False  # the frame that was asked for last
 
     def deliver(self, frames: list[DataStream]) -> bool:
-        taken = super().deliver(frames[::-1])  # taken from the end, one by one
+        # Taken from the end, one by one.
+        taken = super().deliver(Uncopied(frames[::-1]) if type(frames) is Uncopied else frames[::-1])
         self._wake()
         return taken
 
@@ -238,6 +241,8 @@ class ReaderInbox(Inbox):
                 self._wakeup = None
         batch = self.batches[0]
         frame = batch.pop()
+        if type(batch) is Uncopied:
+            frame = copied(frame)
         self._is_reading = True
         if not batch:
             self.batches.popleft()

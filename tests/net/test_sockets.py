@@ -67,6 +67,19 @@ def test_a_large_frame_is_sent_without_a_copy_and_kept_until_it_has_gone(
     wait_until(lambda: sys.getrefcount(payload) == others, "its release")
 
 
+def test_a_large_part_stays_where_it_was_received_if_it_may(pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]]) -> None:
+    router, dealer = pair
+    small, large = bytes(sockets.UNCOPIED - 1), bytes(sockets.UNCOPIED)
+    for _ in range(2):
+        send(dealer, [b"header", large, small])
+    assert list(map(type, receive(router) or [])) == [bytes] * 4
+    router.poll(2_000)
+    frames = sockets.receive(router, 4, 1 << 20, Counter(), copies_all=False)
+    assert frames is not None
+    assert frames[1:] == [b"header", large, small]
+    assert list(map(type, frames)) == [bytes, bytes, memoryview, bytes]
+
+
 FAULTS = """
 import resource
 from actrzmq.net.context import context

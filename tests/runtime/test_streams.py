@@ -102,6 +102,23 @@ async def test_large_frames_arrive_on_every_path(world: World, path: str) -> Non
     assert taker.payloads == [bytes([i]) * size for i, size in enumerate(sizes)]
 
 
+@pytest.mark.parametrize("path", ["direct", "relay"])
+async def test_a_payload_is_bytes_whatever_its_length_and_however_it_is_taken(world: World, path: str) -> None:
+    sender, receiver = await ends(world, path)
+    taker = Taker()
+    handle = await receiver.context().register_stream("called", taker)
+    reading = asyncio.create_task(iterate(receiver.context(), "read"))
+    sizes = [10, 100_000, 20, 1_000_000]
+    for stream_id in ("called", "read"):
+        async with sender.context().open_stream(to(receiver), stream_id) as out:
+            for size in sizes:
+                await out.send(b"x" * size)
+    await handle.wait_closed(5_000)
+    read = await reading
+    assert taker.payloads == read == [b"x" * size for size in sizes]
+    assert {type(payload) for payload in [*taker.payloads, *read]} == {bytes}
+
+
 async def test_a_frame_carries_what_its_sender_put_into_it(world: World) -> None:
     sender, receiver = await ends(world)
     taker = Taker()
