@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import threading
 
 import zmq
 
-from actrzmq.errors import ActrRuntimeError, Status
+from actrzmq.errors import ActrRuntimeError, ActrTransportError, Status
 
 MAX_SOCKETS = 65_535
 DESCRIPTORS = 131_072
@@ -74,3 +75,24 @@ def raise_descriptor_limit() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return wanted
     return soft
+
+
+def check_descriptors(count: int) -> None:
+    """Raise `ActrTransportError` unless this process may open so many files more; they are opened, and closed again.
+
+    libzmq ends the whole process where it can't open what it needs, and one that can't connect would wait for ever.
+    """
+    raise_descriptor_limit()
+    held: list[int] = []
+    try:
+        for _ in range(count):
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        raise ActrTransportError(
+            f"a node opens {count} files, and this process may open only {len(held)} more; raise its limit (ulimit -n)"
+        ) from None
+    finally:
+        for descriptor in held:
+            os.close(descriptor)

@@ -19,6 +19,7 @@ from actrzmq.core.registration import Life
 from actrzmq.core.session import Session
 from actrzmq.core.turn import News, Turn
 from actrzmq.net.clock import boottime_ms
+from actrzmq.net.context import check_descriptors
 from actrzmq.net.link import Link
 from actrzmq.net.plane import Plane
 from actrzmq.net.watchdog import Watchdog
@@ -30,6 +31,8 @@ HEARTBEAT = 500
 """Milliseconds between two signs of life to the watchdog; how late they are is the loop's lag."""
 DEREGISTER_WITHIN = 500
 """Milliseconds that the last words may take to leave."""
+DESCRIPTORS = 20
+"""Files that the first node of a process opens, with one way for frames and one for grants."""
 
 log = logging.getLogger("actrzmq.node")
 
@@ -48,6 +51,7 @@ class Shell:
         self._loop = loop
         self._carry_out = carry_out
         self._broke = broke
+        check_descriptors(DESCRIPTORS)
         self.link = Link(url, loop, self._readable)
         self.plane = Plane(loop, self._readable)
         self.watchdog = Watchdog(url, lambda: self._session.registration.token)

@@ -23,7 +23,7 @@ from actrzmq import (
     Dest,
     Status,
 )
-from tests.runtime.harness import SERVER, Script, World, ask, to, until
+from tests.runtime.harness import SERVER, Script, World, ask, spawn, to, until
 
 WITHIN_S = 3
 
@@ -247,3 +247,33 @@ async def test_a_second_start_while_the_first_one_waits_is_refused(world: World)
         await node.start()
     await node.close()
     assert isinstance(task.exception(), ActrGateNotInitialized)
+
+
+SHORT = """
+import asyncio, resource, sys
+from actrzmq import ActrSystem, ActrTransportError
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]),) * 2)
+
+async def main():
+    async with await ActrSystem.from_toml(sys.argv[1]) as system:
+        await system.attach().start()
+
+try:
+    asyncio.run(main())
+except ActrTransportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit", [8, 12, 18])
+async def test_a_node_that_may_open_too_few_files_says_so_at_its_start(world: World, limit: int) -> None:
+    """libzmq would end the process without any (`Too many open files (src/epoll.cpp:38)`), or it would hang."""
+    process = await asyncio.to_thread(spawn, SHORT, str(world.manifest()), str(limit), cwd=world.folder)
+    try:
+        out, err = await asyncio.to_thread(process.communicate, timeout=20)
+    finally:
+        process.kill()
+    assert "may open only" in out, err
+    assert "ulimit -n" in out
+    assert (process.returncode, err) == (0, "")
