@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from tests.chaos import matrix
+from tests.chaos import cells, matrix
 from tests.chaos.crowd import crowd
 from tests.chaos.memory import stuck_receiver
 from tests.chaos.results import RESULTS, Result, keep
@@ -31,6 +31,7 @@ SCENARIOS: dict[str, Callable[[int, int], Result]] = {
     "disk-full": matrix.disk_full,
     "few-descriptors": matrix.few_descriptors,
     "garbage-peers": matrix.garbage,
+    **{f"cells-{name}": partial(cells.run, name=name) for name in cells.FAULTS},
 }
 
 

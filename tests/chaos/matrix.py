@@ -6,8 +6,6 @@ import random
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +16,7 @@ from tests.chaos.ledger import read
 from tests.chaos.results import Result
 from tests.chaos.scenarios import claim_no_stream_broke, lines, settle
 from tests.chaos.verdict import ACKNOWLEDGED, Verdict
-from tests.chaos.world import BROKER, REPOSITORY, Program, World
+from tests.chaos.world import Program, World
 
 LOAD: dict[str, Any] = {"nodes": 2, "streams": 2, "calls": 15, "work_ms": 200}
 SECOND_SIGNAL_S = 1.0
@@ -161,10 +159,8 @@ def second_broker(faults: int, seed: int) -> Result:
     with World(seed) as world:
         _start(world)
         begun = world.book.write("fault", "broker", "second")
-        store = str(world.folder / "broker.db")
-        for listen, where in ((world.address, str(world.folder / "other.db")), ("tcp://127.0.0.1:*", store)):
-            command = [sys.executable, "-c", BROKER, "--listen", listen, "--store", where]
-            done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False)
+        for listen, store in ((world.address, "other.db"), ("tcp://127.0.0.1:*", "broker.db")):
+            done = world.start_second_broker(listen, store)
             result.claim(done.returncode == 1, f"a second broker exits with {done.returncode}: {done.stderr}")
             result.claim(done.stderr.startswith("actrzmq-broker: "), f"it says {done.stderr!r}")
         verdict = _finish(result, world)

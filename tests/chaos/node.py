@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -30,10 +31,10 @@ from actrzmq import (
     rpc,
     service,
 )
+from tests.chaos.detours import take_detours
 from tests.chaos.ledger import SUFFIX, Recorder
 from tests.chaos.sabotage import SABOTAGE
 
-SERVER = ActrType("chaos", "Server")
 CALL, BLOCK, TAKE, FEED = (f"chaos.Work.{name}" for name in ("Call", "Block", "Take", "Feed"))
 OPEN_WITHIN_MS = 15_000
 STUCK_S = 60
@@ -64,6 +65,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     payload: int = 200
     block_ms: int = 3_000
     """How long a server's loop is blocked on SIGUSR2 to a client."""
+    nap_ms: int = 3_000
+    """How long its own loop is blocked on SIGURG."""
     slow_ms: float = 0
     """How long a callback takes."""
     slow_for: str = ""
@@ -71,6 +74,14 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     stuck_after: int = 0
     """The callback of this frame and of all later ones never returns."""
     drain_ms: int = 10_000
+    type: str = ""
+    """What its actor type is called; else as its role."""
+    target: str = "Server"
+    """The actor type that a client turns to."""
+    detours: bool = False
+    """Peers are told the addresses of proxies, see `network.py`."""
+    descriptors: int = 0
+    """So many at most; 0 for as many as it gets."""
     sabotage: str = ""
 
 
@@ -205,6 +216,7 @@ class Client:
         self.ref = ref
         self.book = book
         self.settings = settings
+        self.target = ActrType("chaos", settings.target)
         self.stop = stop
         self.random = random.Random(f"{settings.seed} {name}")
         self.servers: list[ActrId] = []
@@ -213,7 +225,7 @@ class Client:
 
     async def run(self) -> None:
         """Work until `stop`, then wait for what is open."""
-        async with self.ref.context().watch(SERVER) as watch:
+        async with self.ref.context().watch(self.target) as watch:
             async with asyncio.timeout(STUCK_S):
                 while not watch.instances:
                     await anext(watch)
@@ -237,7 +249,7 @@ class Client:
         while not self.stop.is_set():
             at += 1 / self.settings.calls
             await self._pause(at - time.monotonic())
-            dest = Dest.type(SERVER) if self.settings.by_type else self._server()
+            dest = Dest.type(self.target) if self.settings.by_type else self._server()
             if dest is None:
                 continue
             number = self.random.randint(0, self.settings.work_ms)
@@ -263,6 +275,8 @@ class Client:
             if self.random.random() < self.settings.sending:
                 if await ask(context, book, dest, TAKE, key, 0, self.settings.timeout_ms) == "ok":
                     await send(context, book, dest.id, f"{key}.s", count, self.settings)
+                else:
+                    await self._pause(0.05)  # who is down is told so at once, and the watch must have its turn
             else:
                 await self._receive(dest, key, count)
 
@@ -272,7 +286,8 @@ class Client:
         try:
             handle = await receive(self.ref.context(), self.book, stream, dest.id, self.settings)
         except ActrRuntimeError:
-            return  # it is known to be down
+            await self._pause(0.05)  # it is known to be down
+            return
         ending = asyncio.create_task(write_end(self.book, handle))
         if await ask(self.ref.context(), self.book, dest, FEED, key, count, self.settings.timeout_ms) != "ok":
             await asyncio.wait([ending], timeout=OPEN_WITHIN_MS / 1000 + 1)
@@ -286,9 +301,10 @@ class Client:
         return f"{self.name}-{self.count}"
 
     def block(self, ms: int) -> None:
-        """Have a server's event loop blocked."""
+        """Have a server's event loop blocked, if there is any."""
         dest = self._server()
-        assert dest is not None
+        if dest is None:
+            return
         work = ask(self.ref.context(), self.book, dest, BLOCK, self._key(), ms, self.settings.timeout_ms)
         task: asyncio.Task[object] = asyncio.ensure_future(work)
         self.tasks.add(task)
@@ -319,6 +335,7 @@ class Registrations(logging.Handler):
 async def main(role: str, folder: Path, name: str, settings: Settings, book: Recorder) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, stop.set)
+    loop.add_signal_handler(signal.SIGURG, time.sleep, settings.nap_ms / 1000)
     async with await ActrSystem.from_toml(_manifest(role, folder, name, settings)) as system:
         work = [Work(book, settings) for _ in range(settings.nodes)]
         nodes = [system.attach(*([each] if role == "server" else [])) for each in work]
@@ -339,8 +356,9 @@ async def main(role: str, folder: Path, name: str, settings: Settings, book: Rec
 
 def _manifest(role: str, folder: Path, name: str, settings: Settings) -> Path:
     path = folder / f"{name}.toml"
+    type_name = settings.type or role.title()
     path.write_text(
-        f'[package]\nname = "{role}"\n[package.actr_type]\nmanufacturer = "chaos"\nname = "{role.title()}"\n'
+        f'[package]\nname = "{role}"\n[package.actr_type]\nmanufacturer = "chaos"\nname = "{type_name}"\n'
         f'[system.broker]\nurl = "{settings.broker}"\n[system.streams]\npath = "{settings.path}"\n'
         f"[system.runtime]\ndrain_ms = {settings.drain_ms}\n"
     )
@@ -355,6 +373,10 @@ def parse(words: list[str]) -> Settings:
 if __name__ == "__main__":
     role, folder, name, *words = sys.argv[1:]
     settings = parse(words)
+    if settings.descriptors:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (settings.descriptors, settings.descriptors))
+    if settings.detours:
+        take_detours(Path(folder), name)
     if settings.sabotage:
         SABOTAGE[settings.sabotage]()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")

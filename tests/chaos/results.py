@@ -36,6 +36,8 @@ class Result(msgspec.Struct, kw_only=True):
     """Faults done while enough was under way."""
     idle_faults: int = 0
     """Those that don't count, since too little was."""
+    cells: dict[str, int] = msgspec.field(default_factory=dict)
+    """Where the fault was done to somebody in some state: to whom and in which, and how often it was borne."""
     counts: dict[str, int] = msgspec.field(default_factory=dict)
     outcomes: dict[str, int] = msgspec.field(default_factory=dict)
     distributions: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
@@ -90,6 +92,7 @@ def keep(result: Result, path: Path | None = RESULTS) -> None:
     result.measures[LOAD] = round(os.getloadavg()[0], 1)
     print(f"{result.scenario}: seed={result.seed} faults={result.faults} idle_faults={result.idle_faults}")
     parts: list[tuple[str, dict[str, Any]]] = [
+        ("cells", result.cells),
         ("counts", result.counts),
         ("outcomes", result.outcomes),
         ("measures", result.measures),

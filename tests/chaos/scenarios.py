@@ -78,9 +78,9 @@ def node_kills(faults: int, seed: int, *, victim: str, servers: int = 3, clients
         def start(base: str, *, wait: bool = True) -> None:
             role = base.partition("-")[0]
             path = ("direct", "relay")[int(base.partition("-")[2]) % 2]
-            load = (
-                {"work_ms": 4_000, "nodes": 2, "streams": 2, "calls": 10, "frames": frames} if role == "client" else {}
-            )
+            load: dict[str, Any] = {}
+            if role == "client":
+                load = {"work_ms": 4_000, "nodes": 2, "streams": 2, "calls": 10, "frames": frames}
             running[base] = world.start(role, base, wait=wait, path=path, **load)
 
         for role in ("server", "client"):

@@ -111,6 +111,11 @@ class World:
             self._spawn("broker", command, **more)
         self.wait_ready(before)
 
+    def start_second_broker(self, listen: str, store: str) -> subprocess.CompletedProcess[str]:
+        """Start another one, which is to end by itself, and return what it said."""
+        command = [sys.executable, "-c", BROKER, "--listen", listen, "--store", str(self.folder / store)]
+        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False)
+
     @property
     def broker_pid(self) -> int:
         """The broker's process."""
@@ -143,12 +148,16 @@ class World:
 
     # nodes
 
-    def start(self, role: str, base: str, *, wait: bool = True, **settings: Any) -> Program:
-        """Start the next life of the process `base`; unless told otherwise, wait until its nodes are registered."""
+    def start(self, role: str, base: str, *, wait: bool = True, log: Path | None = None, **settings: Any) -> Program:
+        """Start the next life of the process `base`; unless told otherwise, wait until its nodes are registered.
+
+        What it says goes to `log`; unless told otherwise, to a file beside its ledger.
+        """
         self._lives[base] = self._lives.get(base, 0) + 1
         name = f"{base}.{self._lives[base]}"
         words = [f"{key}={value}" for key, value in {"broker": self.address, "seed": self.seed, **settings}.items()]
-        program = self._spawn(name, [sys.executable, "-m", "tests.chaos.node", role, str(self.folder), name, *words])
+        command = [sys.executable, "-m", "tests.chaos.node", role, str(self.folder), name, *words]
+        program = self._spawn(name, command, log)
         if wait:
             self.wait_up(program)
         return program
@@ -209,8 +218,8 @@ class World:
             assert time.monotonic() < deadline, f"never: {what}; see {self.folder}"
             time.sleep(0.01)
 
-    def _spawn(self, name: str, command: list[str], **more: Any) -> Program:
-        log = self.folder / f"{name}.log"
+    def _spawn(self, name: str, command: list[str], log: Path | None = None, **more: Any) -> Program:
+        log = log or self.folder / f"{name}.log"
         with log.open("ab") as out:
             process = subprocess.Popen(
                 command,
