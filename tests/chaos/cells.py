@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -27,10 +28,9 @@ from tests.chaos.scenarios import TOLD_WITHIN_S, settle
 from tests.chaos.scene import BROKER, CALL, CLIENT, DRAINING, IDLE, SERVER, STATES, STREAM, Cell, Scene
 from tests.chaos.survivors import survivors
 from tests.chaos.verdict import ACKNOWLEDGED, Verdict
-from tests.chaos.world import World
+from tests.chaos.world import LEASE_MS, World
 
-LEASE_S = 10
-SHORT_S, LONG_S = 4, LEASE_S + 3
+SHORT_S, LONG_S = 4, LEASE_MS // 1000 + 3
 PER_ROUND = 10
 """So many faults are one round through the cells."""
 ENOUGH = 3
@@ -39,13 +39,15 @@ LATE_S = 0.15
 CUT_WITHIN = 5_000
 """Bytes after which a connection is cut: within a frame, with streams of 200 bytes a frame and batches of calls."""
 RESETS = 3
+DESCRIPTORS = 28
+"""A node starts with so many, and has none left for the ways to many others."""
 
-Effect = Literal["none", "told", "away", "left"]
+Effect = Literal["none", "told", "away", "left", "refused"]
 """What those may notice who have something open with the victim.
 
 `none`: nothing but the time it takes. `told`: the victim is dead, and they hear so within a second, rightly. `away`:
 the victim was given up, and is another one afterwards; calls may be unknown. `left`: it has left in good order; no call
-is unknown.
+is unknown. `refused`: its streams may be, in words; nothing else is.
 """
 
 
@@ -62,6 +64,13 @@ class Fault(Struct, frozen=True):
     """The broker is silent for longer than callers wait to send: what was not sent may be rejected."""
     settings: dict[str, Any] = {}
     """Of the victim's process."""
+    others: dict[str, Any] = {}
+    """Of those around it."""
+    log: Path | None = None
+    """Where what the victim says is to go."""
+    lease_ms: int = LEASE_MS
+    words: str = ""
+    """What its peers' streams end with, where they are refused."""
 
 
 def cells(fault: Fault) -> list[Cell]:
@@ -96,10 +105,10 @@ def run(faults: int, seed: int, *, name: str, only: Iterable[Cell] = ()) -> Resu
 
 def _do(fault: Fault, cell: Cell, seed: int, result: Result) -> list[float]:
     with ExitStack() as stack:
-        world = stack.enter_context(World(seed))
+        world = stack.enter_context(World(seed, lease_ms=fault.lease_ms))
         result.folder = str(world.folder)
         network = stack.enter_context(Network(world)) if fault.on_the_wire else None
-        scene = Scene(cell, world, network, fault.settings)
+        scene = Scene(cell, world, network, fault.settings, fault.others, fault.log)
         scene.set_up()
         fault.do(scene)
         if cell.state == DRAINING and not scene.told_at:
@@ -124,7 +133,8 @@ def _judge(fault: Fault, scene: Scene, ledger: Ledger, verdict: Verdict, result:
     for call in verdict.calls.values():
         allowed = set(ACKNOWLEDGED)
         if hit.has_call(call.key, call.caller):
-            allowed |= {"none": set(), "left": {"rejected"}}.get(effect, {"unknown", "rejected"})
+            quiet: dict[str, set[str]] = {"none": set(), "refused": set(), "left": {"rejected"}}
+            allowed |= quiet.get(effect, {"unknown", "rejected"})
             allowed |= {"rejected"} if fault.is_silent else set()
             allowed |= {"unknown"} if cell.state == DRAINING and hit.has(call.caller) else set()  # it cuts them off
         is_told = call.told and call.outcome not in allowed
@@ -134,6 +144,12 @@ def _judge(fault: Fault, scene: Scene, ledger: Ledger, verdict: Verdict, result:
         if stream.sender and stream.receiver and (effect == "none" or not is_hit):
             ends = [line.value for line in (*stream.sent, *stream.closed)]
             result.claim(set(ends) <= {"ok"}, f"{stream.key}, {stream.sender} to {stream.receiver}, ended as {ends}")
+    if effect in ("none", "left", "refused"):
+        downs = [line for line in scene.world.downs() if "reason=deregistered" not in line]
+        result.claim(not downs, f"declared down, and was not: {downs}")
+    if fault.words:
+        said = [line.value for stream in verdict.streams.values() for line in stream.closed if hit.has(stream.sender)]
+        result.claim(fault.words in said, f"no stream of the victim ended with {fault.words}: {said}")
     return [] if effect != "told" else list(_told(scene, ledger, verdict, result))
 
 
@@ -186,7 +202,7 @@ def _kill(scene: Scene) -> None:
     scene.end()
 
 
-def _stop(scene: Scene, seconds: float) -> None:
+def stop(scene: Scene, seconds: float) -> None:
     scene.begin("SIGSTOP")
     scene.program.process.send_signal(signal.SIGSTOP)
     time.sleep(seconds)
@@ -331,8 +347,8 @@ OPEN = (IDLE, CALL, STREAM)
 
 FAULTS: dict[str, Fault] = {
     "sigkill": Fault(_kill, "told"),
-    "sigstop-3s": Fault(partial(_stop, seconds=3), is_silent=True),
-    "sigstop-13s": Fault(partial(_stop, seconds=LONG_S), "away", is_silent=True),
+    "sigstop-3s": Fault(partial(stop, seconds=3), is_silent=True),
+    "sigstop-13s": Fault(partial(stop, seconds=LONG_S), "away", is_silent=True),
     "sigterm": Fault(_term, "left", states=OPEN),
     "double-sigterm": Fault(_term_twice, "told", states=OPEN),
     "loop-blocked-3s": Fault(_block, victims=NODES),
@@ -356,6 +372,17 @@ FAULTS: dict[str, Fault] = {
         partial(_stall, seconds=LONG_S, control=(UP,), streams=(DOWN,)), "away", on_the_wire=True, is_silent=True
     ),
     "slow-consumer": Fault(_wait, victims=NODES, states=(STREAM,), settings={"slow_ms": 40}),
+    "credit-violator": Fault(
+        _wait,
+        "refused",
+        victims=NODES,
+        states=(STREAM,),
+        settings={"sabotage": "credit", "payload": 40_000, "frame_ms": 0},
+        others={"slow_ms": 20},
+        words="ActrStreamError",
+    ),
+    "log-full": Fault(_wait, victims=NODES, states=OPEN, log=Path("/dev/full")),
+    "few-descriptors": Fault(_wait, "refused", victims=NODES, states=OPEN, settings={"descriptors": DESCRIPTORS}),
     "garbage": Fault(_garbage, on_the_wire=True, states=OPEN),
     "duplicate-start": Fault(_twice, states=OPEN),
 }

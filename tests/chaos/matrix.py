@@ -47,8 +47,7 @@ def _claim_unnoticed(result: Result, world: World, verdict: Verdict, killed: int
     failed = {key: call.told[0].value for key, call in verdict.calls.items() if call.outcome not in ACKNOWLEDGED}
     result.claim(not failed, f"calls failed: {dict(list(failed.items())[:5])}")
     claim_no_stream_broke(result, verdict)
-    log = (world.folder / "broker.log").read_text().splitlines()
-    downs = sum("node down" in line and "reason=deregistered" not in line for line in log)
+    downs = sum("reason=deregistered" not in line for line in world.downs())
     result.counts["declared_down"] = downs
     result.claim(downs <= killed, f"{downs} nodes were declared down, {killed} were killed")
 

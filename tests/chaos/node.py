@@ -167,6 +167,7 @@ async def write_end(book: Recorder, handle: StreamHandle) -> None:
         frames = await handle.wait_closed()
     except ActrRuntimeError as error:
         book.write("closed", handle.stream_id, type(error).__name__, int(error.details.get("last", "-1")))
+        logging.info("closed: %s", error)
     else:
         book.write("closed", handle.stream_id, "ok", frames)
 
@@ -184,6 +185,7 @@ async def send(ctx: Context, book: Recorder, to: ActrId, stream: str, count: int
         await ctx.end_stream(dest, stream)
     except ActrRuntimeError as error:
         book.write("reset", stream, type(error).__name__, int(error.details.get("last", "-1")))
+        logging.info("reset: %s", error)
     except asyncio.CancelledError:  # the process is stopping
         book.write("reset", stream, "stopped")
         raise

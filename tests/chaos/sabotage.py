@@ -7,19 +7,18 @@ from typing import Any
 
 import zmq
 
+from actrzmq.core.conversation import Conversation
 from actrzmq.core.dedup import Answers
 from actrzmq.core.registration import Clock
+from actrzmq.core.sending import SendChannel
 from actrzmq.net import sockets
 from actrzmq.runtime.outlets import Outlets
 from actrzmq.wire.codec import BODY_BYTES
-from tests.sabotage.patches import SABOTAGES
+from tests.sabotage.patches import SABOTAGES, nothing, spend_at_will
 
 
 def remember_no_call() -> None:
     """A callee that takes each repeat for a new call."""
-
-    def nothing(self: Answers, id: Any) -> None:
-        return None
 
     Answers.get = nothing  # type: ignore[assignment, method-assign]
 
@@ -43,6 +42,16 @@ def know_no_age() -> None:
     Clock.age = lambda *_: 0  # type: ignore[method-assign]
 
 
+def ignore_credit() -> None:
+    """A sender that does not look at what was granted."""
+    SendChannel._spread_credit = spend_at_will  # type: ignore[method-assign]
+
+
+def never_fence() -> None:
+    """A node that goes on as who it was, whatever has been said of it."""
+    Conversation._fence = nothing  # type: ignore[method-assign]
+
+
 def hear_of_no_dead_peer() -> None:
     """A broker whose socket drops in silence what is for peers that are gone."""
     make = sockets.router
@@ -60,5 +69,7 @@ SABOTAGE: dict[str, Callable[[], None]] = {
     "early": acknowledge_on_receive,
     "no-end": wait_for_no_end,
     "ageless": know_no_age,
+    "credit": ignore_credit,
+    "fence": never_fence,
     "mandatory": hear_of_no_dead_peer,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -42,7 +43,15 @@ class Cell(Struct, frozen=True):
 class Scene:
     """The victim `…-0`, and beside it a server and a client `…-1` that nothing is done to."""
 
-    def __init__(self, cell: Cell, world: World, network: Network | None, settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        world: World,
+        network: Network | None,
+        settings: dict[str, Any],
+        others: dict[str, Any],
+        log: Path | None,
+    ) -> None:
         self.cell = cell
         self.world = world
         self.network = network
@@ -52,6 +61,8 @@ class Scene:
         self.told_at: list[tuple[str, float]] = []
         """Which life was killed, and when."""
         self._settings = settings
+        self._others = others
+        self._log = log
 
     # who is there
 
@@ -112,7 +123,7 @@ class Scene:
                 assert done.stderr.startswith("actrzmq-broker: "), f"a second broker says {done.stderr!r}"
             return
         since = now()
-        name = f"{self._base}-double"
+        name = f"{self._base}-double"  # of the same manifest
         double = self._start(self.cell.victim, name, **self._load_of_victim())
         self.world.wait_up(double)
         if self.cell.victim == SERVER and self.cell.state != IDLE:
@@ -155,7 +166,7 @@ class Scene:
         return "" if self.cell.victim == BROKER else f"{self.cell.victim}-0"
 
     def _start_victim(self) -> Program:
-        program = self._start(self.cell.victim, self._base, **self._load_of_victim())
+        program = self._start(self.cell.victim, self._base, **self._load_of_victim(), log=self._log)
         self.lives.append(program.name)
         return program
 
@@ -167,7 +178,8 @@ class Scene:
 
     def _start(self, role: str, base: str, **settings: Any) -> Program:
         start = self.world.start if self.network is None else self.network.start
-        return start(role, base, wait=False, **settings)
+        others = self._others if base != self._base else {}
+        return start(role, base, wait=False, **(settings | others))
 
     def _is_answered(self, since: float) -> bool:
         """Has the client got an answer since then? One that does nothing by itself is told to call."""

@@ -5,14 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 
 import pytest
+from msgspec import structs
 
+from tests.chaos import cells, scene
 from tests.chaos.ledger import Ledger, read
 from tests.chaos.render import read as results
 from tests.chaos.render import render
 from tests.chaos.results import RESULTS, Result, distribution
 from tests.chaos.scenarios import TOLD_WITHIN_S, broker_kills, node_kills
+from tests.chaos.scene import Cell
 from tests.chaos.soak import slope
 from tests.chaos.survivors import survivors
 from tests.chaos.verdict import judge
@@ -115,6 +119,29 @@ def test_a_broker_that_hears_of_no_dead_peer_is_found_to_tell_survivors_too_late
     after = [told.after for told in survivors(ledgers, judge(ledgers), server.name, at)]
     assert len(after) > 3
     assert min(after) > TOLD_WITHIN_S
+
+
+def test_a_server_whose_connections_are_reset_costs_nothing_but_time() -> None:
+    passes(cells.run(1, seed=3, name="reset", only=[Cell("server", "stream")]))
+
+
+def test_a_sender_that_ignores_credit_is_found_to_break_its_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    harmless = structs.replace(cells.FAULTS["credit-violator"], effect="none", words="")
+    monkeypatch.setitem(cells.FAULTS, "harmless", harmless)
+    result = cells.run(1, seed=3, name="harmless", only=[Cell("client", "stream")])
+    shutil.rmtree(result.folder, ignore_errors=True)
+    assert result.broken
+    assert all("client-0.1 to server" in line and "ActrStreamError" in line for line in result.broken), result.broken
+
+
+def test_a_node_that_stays_who_it_was_after_its_lease_is_found_to_work_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = partial(cells.stop, seconds=3)
+    fault = cells.Fault(stop, "away", settings={"sabotage": "fence"}, lease_ms=2_000)
+    monkeypatch.setitem(cells.FAULTS, "stop", fault)
+    monkeypatch.setattr(scene, "WORKS_WITHIN_S", 3)
+    result = cells.run(1, seed=3, name="stop", only=[Cell("server", "idle")])
+    shutil.rmtree(result.folder, ignore_errors=True)
+    assert ["never: a call that it runs after the fault" in line for line in result.broken] == [True], result.broken
 
 
 def test_a_recorder_that_loses_a_line_is_found(world: World) -> None:

@@ -23,6 +23,8 @@ from tests.chaos.procs import started_at
 REPOSITORY = Path(__file__).parents[2]
 BROKER = "from actrzmq.brokerd.main import main; main()"
 PATIENCE_S = 60
+LEASE_MS = 10_000
+"""As it is by default."""
 SUPERVISORD = """[supervisord]
 nodaemon=true
 logfile={folder}/supervisord.log
@@ -57,11 +59,14 @@ class Program:
 class World:
     """A broker's address, and the processes that use it, for the length of a `with`. The folder stays."""
 
-    def __init__(self, seed: int = 0, *, supervised: bool = False, sabotage: str = "") -> None:
+    def __init__(
+        self, seed: int = 0, *, supervised: bool = False, sabotage: str = "", lease_ms: int = LEASE_MS
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="actr"))
         self.address = f"ipc://{self.folder}/broker"
         self.seed = seed
         self.supervised = supervised
+        self.lease_ms = lease_ms
         self._broker = f"from tests.chaos.sabotage import SABOTAGE as s; s[{sabotage!r}](); " * bool(sabotage) + BROKER
         self.book = Recorder(self.folder / f"runner{SUFFIX}")
         self.programs: dict[str, Program] = {}
@@ -107,8 +112,10 @@ class World:
                 command, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
             )
         else:
-            command = [sys.executable, "-c", self._broker, "--listen", self.address, "--store", store]
-            self._spawn("broker", command, **more)
+            settings = self.folder / "broker.toml"
+            settings.write_text(f"lease_ms = {self.lease_ms}\n")
+            command = [sys.executable, "-c", self._broker, "--config", str(settings)]
+            self._spawn("broker", [*command, "--listen", self.address, "--store", store], **more)
         self.wait_ready(before)
 
     def start_second_broker(self, listen: str, store: str) -> subprocess.CompletedProcess[str]:
@@ -141,6 +148,11 @@ class World:
         ready = self.wait_ready(before)
         self.book.write("healed", "broker")
         return at, started_at(self.broker_pid), ready
+
+    def downs(self) -> list[str]:
+        """What the broker has said of nodes that are down."""
+        log = (self.folder / "broker.log").read_text(errors="replace")
+        return [line for line in log.splitlines() if " node down " in line]
 
     def _readiness(self) -> int:
         log = self.folder / "broker.log"
