@@ -10,6 +10,7 @@ from functools import partial
 from tests.chaos import cells, matrix
 from tests.chaos.crowd import crowd
 from tests.chaos.memory import stuck_receiver
+from tests.chaos.openings import exits_at_once, open_races
 from tests.chaos.results import RESULTS, Result, keep
 from tests.chaos.scenarios import broker_kills, node_kills, rolling_restarts
 
@@ -31,6 +32,8 @@ SCENARIOS: dict[str, Callable[[int, int], Result]] = {
     "disk-full": matrix.disk_full,
     "few-descriptors": matrix.few_descriptors,
     "garbage-peers": matrix.garbage,
+    "open-races": open_races,
+    "exit-at-once": exits_at_once,
     **{f"cells-{name}": partial(cells.run, name=name) for name in cells.FAULTS},
 }
 

@@ -39,6 +39,8 @@ LATE_S = 0.15
 CUT_WITHIN = 5_000
 """Bytes after which a connection is cut: within a frame, with streams of 200 bytes a frame and batches of calls."""
 RESETS = 3
+GIVEN_UP_WITHIN_S = 2.0
+"""So much longer than a lease may callers wait for one that is given up: it was renewed up to a second before."""
 DESCRIPTORS = 28
 """A node starts with so many, and has none left for the ways to many others."""
 
@@ -136,7 +138,7 @@ def _judge(fault: Fault, scene: Scene, ledger: Ledger, verdict: Verdict, result:
             quiet: dict[str, set[str]] = {"none": set(), "refused": set(), "left": {"rejected"}}
             allowed |= quiet.get(effect, {"unknown", "rejected"})
             allowed |= {"rejected"} if fault.is_silent else set()
-            allowed |= {"unknown"} if cell.state == DRAINING and hit.has(call.caller) else set()  # it cuts them off
+            allowed |= {"unknown"} if effect == "left" and hit.has(call.caller) else set()  # it cuts them off
         is_told = call.told and call.outcome not in allowed
         result.claim(not is_told, f"{call.key} of {call.caller} was told {call.told and call.told[0].value}")
     for stream in verdict.streams.values():
@@ -147,6 +149,13 @@ def _judge(fault: Fault, scene: Scene, ledger: Ledger, verdict: Verdict, result:
     if effect in ("none", "left", "refused"):
         downs = [line for line in scene.world.downs() if "reason=deregistered" not in line]
         result.claim(not downs, f"declared down, and was not: {downs}")
+    if effect == "away" and cell.state != DRAINING:
+        is_given_up = hit.ids > len(scene.lives) if scene.lives else bool(scene.world.downs())
+        result.claim(is_given_up, "it was not given up, or is not another one afterwards")
+        given_up = [call for call in verdict.calls.values() if call.outcome == "unknown" and not hit.has(call.caller)]
+        late = max((call.told[0].at - scene.begun for call in given_up), default=0)
+        limit = fault.lease_ms / 1000 + GIVEN_UP_WITHIN_S
+        result.claim(late <= limit, f"a caller was told {late:.1f} s after it had begun")
     if fault.words:
         said = [line.value for stream in verdict.streams.values() for line in stream.closed if hit.has(stream.sender)]
         result.claim(fault.words in said, f"no stream of the victim ended with {fault.words}: {said}")
@@ -160,6 +169,7 @@ class Hit:
         self._is_broker = cell.victim == BROKER
         self._lives = lives
         ids = {line.key for name in lives for line in ledger[name] if line.what in ("up", "registered")}
+        self.ids = len(ids)
         self._calls = {
             line.key for lines in ledger.values() for line in lines if line.what == "invoke" and line.value in ids
         }
@@ -363,7 +373,7 @@ FAULTS: dict[str, Fault] = {
         partial(_stall, seconds=SHORT_S, control=(DOWN,), streams=(UP,)), on_the_wire=True, is_silent=True
     ),
     "deaf-13s": Fault(
-        partial(_stall, seconds=LONG_S, control=(DOWN,), streams=(UP,)), "away", on_the_wire=True, is_silent=True
+        partial(_stall, seconds=LONG_S, control=(DOWN,), streams=(UP,)), on_the_wire=True, is_silent=True
     ),
     "mute-4s": Fault(
         partial(_stall, seconds=SHORT_S, control=(UP,), streams=(DOWN,)), on_the_wire=True, is_silent=True

@@ -1,6 +1,6 @@
 """A process under test: one or more nodes that serve, or that call and stream, and write down what they do.
 
-python -m tests.chaos.node server|client|crowd FOLDER NAME key=value…
+python -m tests.chaos.node server|client|crowd|sprint FOLDER NAME key=value…
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """Streams that each node has open at a time."""
     sending: float = 0.5
     """The part of the streams that the client sends; it receives the others."""
+    race: bool = False
+    """A stream that the client sends is opened at once, while its receiver is still being asked to take it."""
     begin_s: float = 0
     """When the first stream is opened."""
     frames: int = 200
@@ -274,7 +276,10 @@ class Client:
             assert dest.id is not None
             key = self._key()
             count = self.random.randint(self.settings.frames // 2, self.settings.frames)
-            if self.random.random() < self.settings.sending:
+            if self.settings.race:
+                asking = ask(context, book, dest, TAKE, key, 0, self.settings.timeout_ms)
+                await asyncio.gather(asking, send(context, book, dest.id, f"{key}.s", count, self.settings))
+            elif self.random.random() < self.settings.sending:
                 if await ask(context, book, dest, TAKE, key, 0, self.settings.timeout_ms) == "ok":
                     await send(context, book, dest.id, f"{key}.s", count, self.settings)
                 else:
@@ -334,6 +339,21 @@ class Registrations(logging.Handler):
             self._book.write("fenced", record.getMessage())
 
 
+async def sprint(folder: Path, name: str, settings: Settings, book: Recorder) -> None:
+    """Be a node that sends one stream, ends it and is gone, as often as there are `nodes`."""
+    book.write("up", name)
+    manifest = _manifest("sprint", folder, name, settings)
+    for number in range(1, settings.nodes + 1):
+        async with await ActrSystem.from_toml(manifest) as system:
+            ref = await system.attach().start()
+            context = ref.context()
+            server = await context.discover(ActrType("chaos", settings.target))
+            key = f"{name}.{number}"
+            if await ask(context, book, Dest.actor(server), TAKE, key, 0, settings.timeout_ms) == "ok":
+                await send(context, book, server, f"{key}.s", settings.frames, settings)
+    book.write("left", name)
+
+
 async def main(role: str, folder: Path, name: str, settings: Settings, book: Recorder) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, stop.set)
@@ -351,7 +371,7 @@ async def main(role: str, folder: Path, name: str, settings: Settings, book: Rec
             clients = [Client(f"{name}.{at}", ref, book, settings, stop) for at, ref in enumerate(refs)]
             loop.add_signal_handler(signal.SIGUSR2, clients[0].block, settings.block_ms)
             await asyncio.gather(*(client.run() for client in clients))
-        else:
+        elif role == "crowd":
             await stop.wait()
     book.write("left", name)
 
@@ -385,4 +405,7 @@ if __name__ == "__main__":
     book = Recorder(Path(folder) / f"{name}{SUFFIX}")
     logging.getLogger("actrzmq").addHandler(Registrations(book))
     book.write("begun", name, str(os.getpid()))
-    asyncio.run(main(role, Path(folder), name, settings, book))
+    if role == "sprint":
+        asyncio.run(sprint(Path(folder), name, settings, book))
+    else:
+        asyncio.run(main(role, Path(folder), name, settings, book))
