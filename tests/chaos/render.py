@@ -6,14 +6,24 @@ import re
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from tests.chaos.cells import Fault, cells
 from tests.chaos.results import LOAD, REPOSITORY, RESULTS, Result
 
 PAGE = REPOSITORY / "docs" / "reliability.md"
 BETWEEN = "<!-- figures -->\n{}<!-- end of figures -->"
-REPEATED = ("broker-kill", "server-kill", "client-kill", "rolling-restart")
+REPEATED = ("broker-kill", "server-kill", "client-kill", "rolling-restart", "open-races", "exit-at-once")
+CELLS = "cells-"
+FOUND: dict[str, tuple[str, str, str]] = {
+    "simulate": ("random runs on the simulated wire", "seeds", "broken"),
+    "fuzz decoders": ("hostile inputs to decoders", "inputs", "found"),
+    "fuzz broker": ("hostile messages to a live broker", "messages", "found"),
+    "sabotage": ("safeguards taken out", "tried", "noticed"),
+}
+"""Of each kind that is no scenario: what it does, how it counts that, and how what came of it."""
 NEVER = (
     *("lost", "duplicates", "reordered", "missing", "unexpected", "expired"),
     *("never_ended", "told_twice", "told_late", "wrong", "disagreed"),
@@ -27,9 +37,50 @@ def read(path: Path = RESULTS) -> list[Result]:
     return [decoder.decode(line) for line in lines if "scenario" in msgspec.json.decode(line)]
 
 
+class Other(msgspec.Struct):
+    """A line of another kind: of the simulation, the fuzzer, the sabotages."""
+
+    kind: str
+    runtime: str
+    seed: int
+    counts: dict[str, Any]
+
+
+def read_others(path: Path = RESULTS) -> list[Other]:
+    """What others keep in the same file."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [msgspec.json.decode(line, type=Other) for line in lines if "kind" in msgspec.json.decode(line)]
+
+
+def render_others(others: list[Other]) -> str:
+    """A row for each kind: the runs with the runtime that it was run with last."""
+    text = "| what | runtime | runs | tried | came of it | 3/n |\n|---|---|---|---|---|---|\n"
+    for kind, (title, tried, found) in FOUND.items():
+        kept = [other for other in others if other.kind == kind]
+        kept = [other for other in kept if other.runtime == kept[-1].runtime]
+        if not kept:
+            continue
+        count, came = (sum(other.counts.get(name, 0) for other in kept) for name in (tried, found))
+        end = f"{3 / count:.1e}" if count and not came and found != "noticed" else "–"
+        text += f"| {title} | `{kept[0].runtime}` | {len(kept)} | {count} | {came} {found} | {end} |\n"
+    return text
+
+
 def bound(faults: int) -> str:
     """What no violation in so many faults says of the probability of one, with 95 % confidence: the rule of three."""
     return f"{3 / faults:.3f}" if faults >= 3 else "–"
+
+
+def render_cells(runs: list[Result]) -> str:
+    """The matrix: how often each fault was borne by whom in which state."""
+    borne: dict[str, Counter[str]] = defaultdict(Counter)
+    for run in runs:
+        borne[run.scenario.removeprefix(CELLS)].update(run.cells)
+    columns = [str(cell) for cell in cells(Fault(lambda _: None))]
+    text = "| fault | " + " | ".join(columns) + " |\n" + "|---" * (1 + len(columns)) + "|\n"
+    for fault, counts in borne.items():
+        text += f"| {fault} | " + " | ".join(str(counts.get(column, "")) for column in columns) + " |\n"
+    return text
 
 
 def render(results: list[Result]) -> str:
@@ -45,6 +96,10 @@ def render(results: list[Result]) -> str:
     text += "|---|---|---|---|---|---|---|---|---|---|---|\n"
     for scenario, runs in kept.items():
         text += _row(scenario, runs)
+    matrix = [run for runs in kept.values() for run in runs if run.scenario.startswith(CELLS)]
+    if matrix:
+        text += "\nThe matrix, a row for each fault: how often it was borne, by whom, and in which state.\n\n"
+        text += render_cells(matrix)
     for title, figures in (("How long", _distributions(kept)), ("Measured", _measures(kept))):
         text += f"\n{title}:\n\n{figures}"
     every = [run for runs in kept.values() for run in runs]
@@ -95,7 +150,7 @@ def _measures(kept: dict[str, list[Result]]) -> str:
 
 def main() -> int:
     page = PAGE.read_text()
-    figures = BETWEEN.format("\n" + render(read()) + "\n")
+    figures = BETWEEN.format(f"\n{render(read())}\nBeside the scenarios:\n\n{render_others(read_others())}\n")
     done = re.sub(r"<!-- figures -->\n.*<!-- end of figures -->", lambda _: figures, page, flags=re.DOTALL)
     PAGE.write_text(done)
     return 0

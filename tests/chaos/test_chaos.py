@@ -12,8 +12,8 @@ from msgspec import structs
 
 from tests.chaos import cells, scene
 from tests.chaos.ledger import Ledger, read
+from tests.chaos.render import Other, read_others, render, render_others
 from tests.chaos.render import read as results
-from tests.chaos.render import render
 from tests.chaos.results import RESULTS, Result, distribution
 from tests.chaos.scenarios import TOLD_WITHIN_S, broker_kills, node_kills
 from tests.chaos.scene import Cell
@@ -184,7 +184,28 @@ def test_the_page_shows_of_each_scenario_the_runs_of_its_last_runtime_only_and_w
     assert "former" not in page
 
 
+def test_the_page_shows_how_often_each_cell_of_the_matrix_was_borne() -> None:
+    runs = [
+        Result(scenario="cells-reset", seed=1, faults=2, cells={"server call": 1, "client draining": 0}),
+        Result(scenario="cells-reset", seed=2, faults=2, cells={"server call": 2, "client draining": 1}),
+    ]
+    assert "\n| reset |  |  |  |  | 3 |  |  |  |  |  | 1 |\n" in render(runs)
+
+
+def test_the_page_shows_what_simulation_fuzzing_and_sabotage_came_to() -> None:
+    others = [
+        Other("fuzz decoders", "former", 1, {"inputs": 7, "found": 1}),
+        Other("fuzz decoders", "new", 1, {"inputs": 10_000, "found": 0}),
+        Other("fuzz decoders", "new", 2, {"inputs": 20_000, "found": 0}),
+        Other("sabotage", "new", 0, {"tried": 20, "noticed": 20, "green_without": True}),
+    ]
+    page = render_others(others)
+    assert "| hostile inputs to decoders | `new` | 2 | 30000 | 0 found | 1.0e-04 |" in page
+    assert "| safeguards taken out | `new` | 1 | 20 | 20 noticed | – |" in page
+
+
 def test_the_results_that_are_kept_are_read_whoever_wrote_them() -> None:
     kept = [line for line in RESULTS.read_text().splitlines() if '"kind"' not in line]
     assert len(results()) == len(kept)
+    assert len(results()) + len(read_others()) == len(RESULTS.read_text().splitlines())
     assert render(results())
