@@ -107,9 +107,10 @@ def run(faults: int, seed: int, *, name: str, only: Iterable[Cell] = ()) -> Resu
 
 def _do(fault: Fault, cell: Cell, seed: int, result: Result) -> list[float]:
     with ExitStack() as stack:
-        world = stack.enter_context(World(seed, lease_ms=fault.lease_ms))
+        world = World(seed, lease_ms=fault.lease_ms, detours=fault.on_the_wire)
         result.folder = str(world.folder)
         network = stack.enter_context(Network(world)) if fault.on_the_wire else None
+        stack.enter_context(world)
         scene = Scene(cell, world, network, fault.settings, fault.others, fault.log)
         scene.set_up()
         fault.do(scene)

@@ -1,4 +1,4 @@
-"""A node's half of `network.py`: have its peers told the addresses of proxies instead of its own."""
+"""The other half of `network.py`, in nodes and brokers: others are told the addresses of proxies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from actrzmq.net.plane import Plane
+from actrzmq.net.poller import BrokerLoop
 
 DOOR = "detours"
 """The unix socket, in the folder of a run, that answers `name endpoint` with the address of a proxy."""
@@ -23,6 +24,17 @@ def take_detours(folder: Path, name: str) -> None:
         self.grants_endpoint = _ask(folder, name, self.grants_endpoint)
 
     Plane.__init__ = made  # type: ignore[method-assign]
+
+
+def detour_relay(folder: str) -> None:
+    """In a broker, before it starts: have nodes told the address of a proxy for what is to be relayed."""
+    listen = BrokerLoop.listen_for_relay
+
+    def led(self: BrokerLoop, endpoint: str) -> str:
+        self._core.relay_endpoint = _ask(Path(folder), "broker.1", listen(self, endpoint))
+        return self._core.relay_endpoint
+
+    BrokerLoop.listen_for_relay = led  # type: ignore[method-assign]
 
 
 def _ask(folder: Path, name: str, endpoint: str) -> str:

@@ -2,7 +2,8 @@
 
 Each node has a proxy of its own in front of the broker. The ports at which a node takes frames and grants are its own
 choice, so it asks for a detour when it has them: a unix socket in the folder of the run answers with a proxy's address
-for each, and that is what the node tells its peers. Frames that the broker relays come by the same detour.
+for each, and that is what the node tells its peers. Frames that the broker relays come by the same detour, and go to
+the broker by another one.
 """
 
 from __future__ import annotations

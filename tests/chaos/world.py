@@ -60,14 +60,23 @@ class World:
     """A broker's address, and the processes that use it, for the length of a `with`. The folder stays."""
 
     def __init__(
-        self, seed: int = 0, *, supervised: bool = False, sabotage: str = "", lease_ms: int = LEASE_MS
+        self,
+        seed: int = 0,
+        *,
+        supervised: bool = False,
+        sabotage: str = "",
+        lease_ms: int = LEASE_MS,
+        detours: bool = False,
     ) -> None:
+        """With `detours`, what is relayed goes to the broker through a proxy of a `Network`."""
         self.folder = Path(tempfile.mkdtemp(prefix="actr"))
         self.address = f"ipc://{self.folder}/broker"
         self.seed = seed
         self.supervised = supervised
         self.lease_ms = lease_ms
         self._broker = f"from tests.chaos.sabotage import SABOTAGE as s; s[{sabotage!r}](); " * bool(sabotage) + BROKER
+        if detours:
+            self._broker = f"from tests.chaos.detours import detour_relay as d; d({str(self.folder)!r}); {self._broker}"
         self.book = Recorder(self.folder / f"runner{SUFFIX}")
         self.programs: dict[str, Program] = {}
         self._lives: dict[str, int] = {}
