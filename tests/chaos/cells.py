@@ -72,7 +72,7 @@ class Fault(Struct, frozen=True):
     """Where what the victim says is to go."""
     lease_ms: int = LEASE_MS
     words: str = ""
-    """What its peers' streams end with, where they are refused."""
+    """What must have been said to somebody: how a stream of the victim ended, or a call to it."""
 
 
 def cells(fault: Fault) -> list[Cell]:
@@ -158,8 +158,9 @@ def _judge(fault: Fault, scene: Scene, ledger: Ledger, verdict: Verdict, result:
         limit = fault.lease_ms / 1000 + GIVEN_UP_WITHIN_S
         result.claim(late <= limit, f"a caller was told {late:.1f} s after it had begun")
     if fault.words:
-        said = [line.value for stream in verdict.streams.values() for line in stream.closed if hit.has(stream.sender)]
-        result.claim(fault.words in said, f"no stream of the victim ended with {fault.words}: {said}")
+        said = {line.value for stream in verdict.streams.values() for line in stream.closed if hit.has(stream.sender)}
+        said |= {call.told[0].value for call in verdict.calls.values() if call.told and hit.has_call(call.key, "")}
+        result.claim(fault.words in said, f"nobody was told {fault.words}, but {said}")
     return [] if effect != "told" else list(_told(scene, ledger, verdict, result))
 
 
@@ -391,6 +392,14 @@ FAULTS: dict[str, Fault] = {
         settings={"sabotage": "credit", "payload": 40_000, "frame_ms": 0},
         others={"slow_ms": 20},
         words="ActrStreamError",
+    ),
+    "overload": Fault(
+        _wait,
+        "left",
+        victims=(SERVER,),
+        states=(CALL,),
+        settings={"concurrency": 2, "queue": 4},
+        words="rejected:ActrOverloaded",
     ),
     "log-full": Fault(_wait, victims=NODES, states=OPEN, log=Path("/dev/full")),
     "few-descriptors": Fault(_wait, "refused", victims=NODES, states=OPEN, settings={"descriptors": DESCRIPTORS}),

@@ -76,6 +76,9 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     stuck_after: int = 0
     """The callback of this frame and of all later ones never returns."""
     drain_ms: int = 10_000
+    concurrency: int = 256
+    queue: int = 10_000
+    """Calls that run at a time, and that wait, in a server."""
     type: str = ""
     """What its actor type is called; else as its role."""
     target: str = "Server"
@@ -383,6 +386,7 @@ def _manifest(role: str, folder: Path, name: str, settings: Settings) -> Path:
         f'[package]\nname = "{role}"\n[package.actr_type]\nmanufacturer = "chaos"\nname = "{type_name}"\n'
         f'[system.broker]\nurl = "{settings.broker}"\n[system.streams]\npath = "{settings.path}"\n'
         f"[system.runtime]\ndrain_ms = {settings.drain_ms}\n"
+        f"[system.dispatch]\nconcurrency = {settings.concurrency}\nqueue = {settings.queue}\n"
     )
     return path
 
