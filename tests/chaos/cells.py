@@ -126,8 +126,8 @@ def _do(fault: Fault, cell: Cell, seed: int, result: Result) -> list[float]:
 def _judge(fault: Fault, scene: Scene, ledger: Ledger, verdict: Verdict, result: Result) -> list[float]:
     cell = scene.cell
     effect = "none" if cell.victim == BROKER and not fault.on_the_wire else fault.effect
-    if cell.state == DRAINING and effect == "none":
-        effect = "left"
+    if cell.state == DRAINING and effect == "none":  # who leaves while nobody hears it leaves others in doubt
+        effect = "away" if fault.on_the_wire and fault.is_silent else "left"
     good = _work_meanwhile(scene, verdict)
     is_counted = good >= ENOUGH or cell == Cell(BROKER, IDLE)
     result.faults += is_counted
