@@ -147,7 +147,7 @@ def _judge(fault: Fault, scene: Scene, ledger: Ledger, verdict: Verdict, result:
         if stream.sender and stream.receiver and (effect == "none" or not is_hit):
             ends = [line.value for line in (*stream.sent, *stream.closed)]
             result.claim(set(ends) <= {"ok"}, f"{stream.key}, {stream.sender} to {stream.receiver}, ended as {ends}")
-    if effect in ("none", "left", "refused"):
+    if effect in ("none", "left", "refused") and cell.state != DRAINING:  # one that drains is gone in the end anyway
         downs = [line for line in scene.world.downs() if "reason=deregistered" not in line]
         result.claim(not downs, f"declared down, and was not: {downs}")
     if effect == "away" and cell.state != DRAINING:
