@@ -46,7 +46,7 @@ class Outbox:
     """Parcels in order. `post` fills the last one and begins another when it is full."""
 
     def __init__(self) -> None:
-        self._parcels: list[Parcel] = []
+        self.parcels: list[Parcel] = []
         self._filling: Parcel | None = None
         self.count = 0
         """How many envelopes are queued."""
@@ -100,7 +100,7 @@ class Outbox:
 
     def take(self) -> list[Parcel]:
         """Everything queued, once."""
-        parcels, self._parcels, self._filling = self._parcels, [], None
+        parcels, self.parcels, self._filling = self.parcels, [], None
         self.count = self.tells = self.tell_bytes = 0
         self.has_full = False
         return parcels
@@ -117,8 +117,5 @@ class Outbox:
 
     def _begin(self, now: int) -> Parcel:
         parcel = self._filling = Parcel(now)
-        self._parcels.append(parcel)
+        self.parcels.append(parcel)
         return parcel
-
-    def __bool__(self) -> bool:
-        return bool(self._parcels)

@@ -18,7 +18,7 @@ from actrzmq.wire.messages import Between, Publish, ToBroker
 
 SPEAKING = (Life.ONLINE, Life.LEAVING)
 """Where peers can be spoken to."""
-PARTS = 4
+PARTS = 2
 """Into so many batches calls are cut that go to and fro between two nodes: so both, and the broker, work all the time,
 where one batch of all of them would have two wait for the third."""
 LEAST = 16
@@ -70,6 +70,11 @@ class Saying:
         """There is something for `peer` that is in no outbox yet: ids that are settled."""
         self._dirty[peer] = None
 
+    @property
+    def has_outgoing(self) -> bool:
+        """Is anything queued?"""
+        return bool(self._dirty or self._to_broker.parcels)
+
     def outgoing(self, calling: Calling, now: int) -> Iterator[Outgoing]:
         """Every batch that may be sent now, once, with what `calling` has settled."""
         self.is_ripe = False
@@ -81,7 +86,7 @@ class Saying:
                 for parcel in peer.outbox.take():
                     yield Outgoing(peer.address, parcel, clock.broker_time(parcel.since))
             self._dirty.clear()
-        if self._to_broker and registration.life in (Life.REGISTERING, Life.ONLINE, Life.LEAVING):
+        if self._to_broker.parcels and registration.life in (Life.REGISTERING, Life.ONLINE, Life.LEAVING):
             # After the rest, since the last of it is Deregister.
             for parcel in self._to_broker.take():
                 yield Outgoing(b"", parcel, clock.broker_time(parcel.since))

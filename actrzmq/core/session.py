@@ -86,7 +86,7 @@ class Session:
         self.contract = contract
         self._began = now
         self.counters: Counter[str] = Counter()
-        self.turn = Turn()
+        self._asked: Turn | None = None  # what the shell is to do, once there is anything
         self.drops = Drops()
         self.registration = Registration(draw, self._describe, now)
         self.registration.load = lambda: self.serving.open_count + self.streams.open_count
@@ -359,7 +359,7 @@ class Session:
         self._ending.for_good(error, now)
         self._say(self.registration.leave(), now)
         if self.is_out:
-            self.turn.news.append((News.OUT, ""))
+            self._turn().news.append((News.OUT, ""))
 
     def _say_farewell(self, now: int) -> None:
         """What comes from now on does not run; those who call are told which of their calls did."""
@@ -432,14 +432,14 @@ class Session:
         self._say(said, now)
         if self.drops and any(isinstance(message, Renew) for message in said):
             self._say([Dropped(self.drops.take(str(self.id)))], now)
-        self._say(self.discovery.tick(self.turn, self.registration.away(now), now), now)
-        self.visiting.tick(self.turn, now)
+        self._say(self.discovery.tick(self._turn(), self.registration.away(now), now), now)
+        self.visiting.tick(self._turn(), now)
         for peer in self._calling.tick(now):
             if peer is self.peers.me:
                 self._calling.let_settled_ride(peer, now)
             else:
                 self.saying.stir(peer)
-        self.turn.cancel.extend(self.serving.overdue(now))
+        self._turn().cancel.extend(self.serving.overdue(now))
         self._repeating.tick(now)
         self.streams.tick(now)
         self._start(now)
@@ -462,15 +462,13 @@ class Session:
     @property
     def has_turn(self) -> bool:
         """Is there anything for the shell to do, beside sending?"""
-        return bool(self.turn) or bool(self.peers.me.outbox)
+        return self._asked is not None or bool(self.peers.me.outbox.parcels)
 
-    def take_turn(self) -> Turn:
-        """What the shell has to do, once."""
-        if self.peers.me.outbox:
+    def take_turn(self) -> Turn | None:
+        """What the shell has to do, once; None if there is nothing."""
+        if self.peers.me.outbox.parcels:
             self._loop_back()
-        turn = self.turn
-        if turn:
-            self.turn = Turn()
+        turn, self._asked = self._asked, None
         return turn
 
     def outgoing(self, now: int) -> Iterator[Outgoing]:
@@ -499,7 +497,9 @@ class Session:
     # private
 
     def _turn(self) -> Turn:
-        return self.turn
+        if self._asked is None:
+            self._asked = Turn()
+        return self._asked
 
     def _reachable(self, to: Serial, what: str) -> Peer:
         if self.is_out:
@@ -513,11 +513,11 @@ class Session:
 
     def _start(self, now: int) -> None:
         if self.serving.queued:
-            self.turn.start.extend(self.serving.startable(now))
+            self._turn().start.extend(self.serving.startable(now))
 
     def _loop_back(self) -> None:
         """What we say to ourselves does not travel."""
-        while self.peers.me.outbox:
+        while self.peers.me.outbox.parcels:
             for parcel in self.peers.me.outbox.take():
                 envelopes: list[Envelope] = list(parcel.envelopes)
                 for index, body in zip(parcel.large, parcel.bodies, strict=True):

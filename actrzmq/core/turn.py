@@ -44,18 +44,6 @@ class Turn(Struct):
     gone: set[Serial] = set()
     """Nodes that are down: nothing of theirs is to be kept."""
 
-    def __bool__(self) -> bool:
-        return bool(
-            self.resolve
-            or self.deliver
-            or self.writable
-            or self.closed
-            or self.start
-            or self.cancel
-            or self.news
-            or self.gone
-        )
-
 
 class Outgoing(Struct):
     """A batch to be sent over the control plane. `to` is empty for the broker."""

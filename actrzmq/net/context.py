@@ -49,7 +49,8 @@ def check_process(socket: zmq.Socket[bytes]) -> None:
 
     In the child of a fork, sends "succeed" and nothing arrives: the threads that do the work stayed behind.
     """
-    if socket.context is not _processes[0].context:
+    process = _processes[0]
+    if process.parent is not None and socket.context is not process.context:
         raise ActrRuntimeError(
             "this process was forked after actrzmq was started in its parent, whose connections it can't use; "
             "start actrzmq in the child, or start the child by spawning instead of forking",

@@ -112,6 +112,11 @@ class Plane:
         if push.backlog or not sockets.send(push.socket, frames):
             self._keep(push, via, frames)
 
+    @property
+    def has_backlog(self) -> bool:
+        """Does anything wait for a socket to take it?"""
+        return bool(self._waiting)
+
     def flush(self) -> None:
         """Send what was kept, as far as the sockets take it."""
         for push in list(self._waiting):

@@ -172,9 +172,11 @@ class Shell:
 
     def _send(self, now: int) -> None:
         session, link, plane = self._session, self.link, self.plane
-        plane.flush()
-        link.flush()
-        if link.is_ready:
+        if plane.has_backlog:
+            plane.flush()
+        if not link.is_ready:
+            link.flush()
+        if session.saying.has_outgoing and link.is_ready:
             for outgoing in session.outgoing(now):
                 link.send(outgoing)
         self._send_frames(now)

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError, EncodeError, Message
 from actrzmq.core.calls import OpenCall
 from actrzmq.core.execution import Execution, State
 from actrzmq.core.session import Session
-from actrzmq.errors import ActrConfigError, ActrDecodeError, ActrTimeoutError
+from actrzmq.errors import ActrConfigError, ActrDecodeError, ActrRuntimeError, ActrTimeoutError
 from actrzmq.identity import Serial
 from actrzmq.net.clock import boottime_ms
 from actrzmq.net.link import Link
@@ -87,7 +87,11 @@ class Calls:
         else:
             id = dest.id
             serial = self._session.serial if id is None else id.serial
-            open_call = self._open(serial, route_key, body, deadline, chain, signal, extra, now)
+            try:
+                open_call = self._open(serial, route_key, body, deadline, chain, signal, extra, now)
+            except ActrRuntimeError:
+                await asyncio.sleep(0)  # who tries again and again keeps nobody else from running, this node neither
+                raise
             try:
                 reply = await open_call.waiter
             except asyncio.CancelledError:
@@ -167,7 +171,11 @@ class Calls:
             now = boottime_ms()
         else:
             serial = self._session.serial if dest.id is None else dest.id.serial
-        self._session.tell(serial, route_key, body, max(1, deadline - now), now, is_signal=signal, metadata=extra)
+        try:
+            self._session.tell(serial, route_key, body, max(1, deadline - now), now, is_signal=signal, metadata=extra)
+        except ActrRuntimeError:
+            await asyncio.sleep(0)  # as for a call
+            raise
         self._wake()
 
     def _encode(self, request: Message | bytes, route_key: str) -> bytes:

@@ -711,7 +711,7 @@ class Chaos:
             if any(sign in reason for sign in SIGNS_OF_A_BUG):
                 self._break(f"{node.name}: {count} {reason}")
         for peer in session.peers:
-            if peer.outbox:
+            if peer.outbox.parcels:
                 self._break(f"{node.name}: something waits to be said to {peer.name}")
         if session.take_turn() or list(session.outgoing(self.world.now)):
             self._break(f"{node.name}: something waits to be done or said at rest")

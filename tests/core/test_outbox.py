@@ -36,7 +36,7 @@ def test_what_is_posted_is_taken_once_and_in_order() -> None:
     assert outbox
     (parcel,) = outbox.take()
     assert parcel.envelopes == [Cancel(CallId(number)) for number in range(3)]
-    assert not outbox
+    assert not outbox.parcels
     assert outbox.take() == []
 
 

@@ -23,7 +23,7 @@ from actrzmq import (
     Dest,
     Status,
 )
-from tests.runtime.harness import SERVER, Script, World, ask, spawn, to, until
+from tests.runtime.harness import RUN, SERVER, Script, World, ask, spawn, to, until
 
 WITHIN_S = 3
 
@@ -277,3 +277,20 @@ async def test_a_node_that_may_open_too_few_files_says_so_at_its_start(world: Wo
     assert "may open only" in out, err
     assert "ulimit -n" in out
     assert (process.returncode, err) == (0, "")
+
+
+async def test_who_is_refused_and_tries_again_at_once_keeps_nobody_else_from_running(world: World) -> None:
+    client, server = await world.pair()
+    gone = to(server)
+    await server.shutdown()
+    with pytest.raises(ActrRuntimeError):
+        await ask(client, gone)
+
+    async def other() -> None:
+        """Something else that wants a turn of the loop."""
+
+    for refused in (ask(client, gone), client.context().tell(gone, RUN, StringValue())):
+        others = asyncio.create_task(other())
+        with pytest.raises(ActrRuntimeError):
+            await refused
+        assert others.done()
