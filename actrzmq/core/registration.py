@@ -122,6 +122,8 @@ class Registration:
         self.refusal = ""
         """Why the broker, which is full, does not take us now; empty where it has not said so."""
         self._put_off = 0
+        self.is_pressing = False
+        """Is there something to be said that can't wait for the next tick? `tick` says it."""
 
     # events
 
@@ -188,13 +190,17 @@ class Registration:
         self._heard_at = now
         self.received += size
         if self.received - self._reported >= REPORT_BYTES:  # the broker is to know before the next renewal
-            self._renew_at = min(self._renew_at, now)
+            self._renew_now(now)
 
     def told(self, size: int, now: int) -> None:
         """Tells of `size` bytes are to go by the broker. It answers a Renew only after it has taken all before that."""
         self._told += size
         if self._told - self._told_reported >= REPORT_BYTES:
-            self._renew_at = min(self._renew_at, now)
+            self._renew_now(now)
+
+    def _renew_now(self, now: int) -> None:
+        self._renew_at = min(self._renew_at, now)
+        self.is_pressing = True
 
     @property
     def told_and_not_taken(self) -> int:
@@ -205,7 +211,7 @@ class Registration:
         """The broker has relayed `count` bytes to us so far."""
         self.relayed = count
         if count - self._relayed_reported >= RELAYED_BYTES:
-            self._renew_at = min(self._renew_at, now)
+            self._renew_now(now)
 
     def refused(self, *, is_fatal: bool, retry_at: int) -> None:
         """The broker did not take us."""
@@ -263,6 +269,7 @@ class Registration:
 
     def tick(self, now: int) -> list[ToBroker]:
         """What is due to be said."""
+        self.is_pressing = False
         if self.life is Life.REGISTERING and now >= self._retry_at:
             return self.register(now)
         if self.life in (Life.ONLINE, Life.LEAVING) and now >= self._renew_at:

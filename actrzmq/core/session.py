@@ -462,7 +462,7 @@ class Session:
     @property
     def has_turn(self) -> bool:
         """Is there anything for the shell to do, beside sending?"""
-        return self._asked is not None or bool(self.peers.me.outbox.parcels)
+        return self._asked is not None or bool(self.peers.me.outbox.parcels) or self.registration.is_pressing
 
     def take_turn(self) -> Turn | None:
         """What the shell has to do, once; None if there is nothing."""

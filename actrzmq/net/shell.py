@@ -155,7 +155,7 @@ class Shell:
         session.paused(self.watchdog.take_gap(now), now)
         more = link.drain(session, now)
         more = plane.drain(session, now) or more
-        is_tick = now >= self._tick_at
+        is_tick = now >= self._tick_at or session.registration.is_pressing
         if is_tick:
             session.tick(now)
         while turn := session.take_turn():
