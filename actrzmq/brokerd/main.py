@@ -77,4 +77,4 @@ def _say_ready(broker: Broker) -> None:
     words = [f"endpoint={endpoint}" for endpoint in broker.endpoints]
     words += [f"relay={broker.relay}", f"epoch={broker.core.epoch}", f"expected={broker.core.statistics()['expected']}"]
     with suppress(OSError):  # nobody reads it
-        print("ready", *words, flush=True)
+        print(f"ready {' '.join(words)}\n", end="", flush=True)  # at once: who reads the log finds all of it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -70,6 +71,11 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def is_held(path: Path) -> bool:
+    """Does a process hold the lock file at `path`? To look must not get in its way, as trying to take it would."""
+    return path.exists() and f":{path.stat().st_ino} " in Path("/proc/locks").read_text()
+
+
 def serve(world: World) -> Program:
     server = world.server("--interval", "0.01")
     server.wait_for("registered id=")
@@ -128,7 +134,7 @@ def test_a_signal_while_the_broker_is_silent_ends_it_in_good_order_and_changes_n
     before = client.files()
     program = world.start(*ACTR, "install", "--timeout", "60", cwd=client.folder)
     state = client.folder / ".actr" / "lock"
-    wait_until(state.exists)
+    wait_until(lambda: is_held(state) and len(os.listdir(f"/proc/{program.process.pid}/task")) > 1)  # it asks
     program.process.send_signal(number)
     assert program.wait(20) == 128 + number
     assert "Traceback" not in program.err

@@ -22,7 +22,8 @@ REPOSITORY = Path(__file__).parents[2]
 STAND_IN = """import os, signal, sys
 from actrzmq.supervision import watch_parent
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-print("ready", *sys.argv[1:], "cwd=" + os.getcwd(), "parent=" + os.environ.get("ACTRZMQ_PARENT", ""), flush=True)
+words = ["ready", *sys.argv[1:], "cwd=" + os.getcwd(), "parent=" + os.environ.get("ACTRZMQ_PARENT", "")]
+print(" ".join(words) + "\\n", end="", flush=True)  # in one piece: who waits for the first word reads on at once
 watch_parent()
 signal.sigwait([signal.SIGTERM])
 print("drained", flush=True)
