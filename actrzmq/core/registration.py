@@ -20,6 +20,9 @@ from actrzmq.core.backoff import full_jitter
 from actrzmq.identity import KEY_BYTES, Serial, serial_of
 from actrzmq.wire.messages import MAX_INT, Deregister, Drain, Register, Registered, Renew, Renewed, ToBroker
 
+GRID = 50
+"""Nodes renew at multiples of so many milliseconds of the clock that those of one host share. A broker that hears many at
+once wakes up less often: with 500 nodes that is most of what they cost it when idle."""
 REGISTER_AGAIN = 1_000
 """Milliseconds without an answer after which Register is repeated."""
 SILENCE = 2_000
@@ -273,7 +276,7 @@ class Registration:
         if self.life is Life.REGISTERING and now >= self._retry_at:
             return self.register(now)
         if self.life in (Life.ONLINE, Life.LEAVING) and now >= self._renew_at:
-            self._renew_at = now + self.renew_every
+            self._renew_at = (now + self.renew_every) // GRID * GRID
             self._reported, self._relayed_reported = self.received, self.relayed
             if self._told != self._told_reported:
                 self._told_reported = self._told

@@ -13,6 +13,7 @@ from actrzmq.core.registration import (
     FULL_AGAIN,
     FULL_AGAIN_MOST,
     GOOD_TRIP,
+    GRID,
     REGISTER_AGAIN,
     RELAYED_BYTES,
     REPORT_BYTES,
@@ -97,6 +98,18 @@ def test_it_renews_as_often_as_the_broker_wants() -> None:
     assert registration.next_deadline() == 2_000
 
 
+@given(st.integers(0, 1_000), st.integers(50, 5_000))
+def test_nodes_renew_at_the_same_moments_and_never_later_than_the_broker_wants(begun: int, every: int) -> None:
+    registration = Node().register()
+    registration.renew_every = every
+    now = 1_000 + begun
+    assert registration.tick(now)
+    due = registration.next_deadline()
+    assert due is not None
+    assert due % GRID == 0
+    assert max(now, now + every - GRID) < due <= now + every
+
+
 def test_it_renews_at_once_when_much_has_come_in() -> None:
     registration = Node().register()
     registration.heard(REPORT_BYTES, 10)
@@ -104,7 +117,7 @@ def test_it_renews_at_once_when_much_has_come_in() -> None:
     (renew,) = registration.tick(10)
     assert isinstance(renew, Renew)
     assert renew.received == REPORT_BYTES
-    assert registration.next_deadline() == 1_010
+    assert registration.next_deadline() == 1_000
 
 
 def test_it_renews_at_once_when_much_was_relayed_to_it() -> None:
@@ -116,7 +129,7 @@ def test_it_renews_at_once_when_much_was_relayed_to_it() -> None:
     assert isinstance(renew, Renew)
     assert renew.relayed == RELAYED_BYTES
     registration.was_relayed(RELAYED_BYTES + 1, 11)
-    assert registration.next_deadline() == 1_010
+    assert registration.next_deadline() == 1_000
 
 
 def test_it_renews_at_once_after_a_round_trip_too_long_to_know_the_time_by() -> None:
