@@ -21,8 +21,8 @@ from actrzmq.identity import KEY_BYTES, Serial, serial_of
 from actrzmq.wire.messages import MAX_INT, Deregister, Drain, Register, Registered, Renew, Renewed, ToBroker
 
 GRID = 50
-"""Nodes renew at multiples of so many milliseconds of the clock that those of one host share. A broker that hears many at
-once wakes up less often: with 500 nodes that is most of what they cost it when idle."""
+"""Nodes renew at multiples of so many milliseconds of the clock that those of one host share. A broker that hears many
+of them at once wakes up less often, and to wake up is most of what idle nodes cost it."""
 REGISTER_AGAIN = 1_000
 """Milliseconds without an answer after which Register is repeated."""
 SILENCE = 2_000
