@@ -186,6 +186,8 @@ class Chaos:
         self.calls: list[CallRecord] = []
         self.streams: list[StreamRecord] = []
         self.broken: list[str] = []
+        self._undone = 0
+        """What was planned and has not begun: while all nodes are stopped, nothing can."""
         self.log: list[str] = []
         self.living: list[SimNode] = []
         self.leaving: set[SimNode] = set()
@@ -570,7 +572,8 @@ class Chaos:
         idle = not self.leaving and not any(node._work for node in self.living)
         figures = self.world.broker.core.statistics()
         settled = not figures["expected"] and figures["nodes"] == len(self.living)
-        return calls and answered and ends and idle and settled and all(node.session.is_online for node in self.living)
+        done = calls and answered and ends and not self._undone
+        return done and idle and settled and all(node.session.is_online for node in self.living)
 
     def _check(self) -> None:
         for what, count in self.counts().items():
@@ -732,11 +735,14 @@ class Chaos:
         return [node for node in self.living if node.is_up and not node.is_stopped]
 
     def _at(self, deed: Callable[[], bool]) -> None:
+        self._undone += 1
         self.world.after(self.dice.randint(0, WORK - RETRY), lambda: self._do(deed))
 
     def _do(self, deed: Callable[[], bool]) -> None:
         """Do it now or, where that can't be, as soon as it can."""
-        if not deed():
+        if deed():
+            self._undone -= 1
+        else:
             self.world.after(RETRY, lambda: self._do(deed))
 
     def _note(self, what: str) -> None:
