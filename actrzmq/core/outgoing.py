@@ -134,6 +134,8 @@ class OutStreams:
 
     def queued(self, stream: OutStream) -> None:
         """Frames were pushed into the stream's channel: `take` will have them."""
+        if stream.state is OutState.CLOSED:
+            return
         stream.is_queued = True
         self._unsent[stream] = None
         self._busy[stream] = None
@@ -146,11 +148,12 @@ class OutStreams:
 
     def abort(self, stream: OutStream, error: ActrRuntimeError, now: int) -> None:
         """End it here and there with `error`."""
-        channel = stream.channel
+        channel, failure = stream.channel, failure_of(error)
         if channel is not None:
-            reset = Reset(channel.channel, failure_of(error), channel.sent)
-            self._ways.both_ways(stream.peer, stream.via, reset, now)
+            self._ways.both_ways(stream.peer, stream.via, Reset(channel.channel, failure, channel.sent), now)
         self._close(stream, error)
+        if channel is not None and not channel.is_over:
+            channel.reset(failure)  # the shell learns of it with the next turn only: until then nothing may be pushed
 
     def abort_all(self, why: str, now: int, *, but_ending: bool = False) -> None:
         """End every stream here and there, but (if asked) those whose end was said and is not acknowledged yet."""

@@ -62,7 +62,7 @@ class Saying:
         outbox = peer.outbox
         queued = outbox.count
         if queued >= under_way:
-            self.is_ripe = queued > 0
+            self.is_ripe = self.is_ripe or queued > 0
         elif outbox.has_full or (queued >= LEAST and queued * PARTS >= under_way):
             self.is_ripe = True
 
@@ -98,6 +98,7 @@ class Saying:
 
     def forget_all(self) -> int:
         """Say nothing of what was queued, to anybody; returns how many tells are lost by that."""
+        self.is_ripe = False
         self._to_broker.take()
         lost = sum(peer.outbox.clear() for peer in self._dirty)
         self._dirty.clear()

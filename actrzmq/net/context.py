@@ -51,11 +51,26 @@ def check_process(socket: zmq.Socket[bytes]) -> None:
     """
     process = _processes[0]
     if process.parent is not None and socket.context is not process.context:
-        raise ActrRuntimeError(
-            "this process was forked after actrzmq was started in its parent, whose connections it can't use; "
-            "start actrzmq in the child, or start the child by spawning instead of forking",
-            code=Status.FAILED_PRECONDITION,
-        )
+        raise _forked()
+
+
+def this_process() -> object:
+    """A mark of this process, which its children by fork do not have."""
+    return _processes[0]
+
+
+def check_same_process(mark: object) -> None:
+    """Raise `ActrRuntimeError` if `mark` is that of a parent of this process."""
+    if mark is not _processes[0]:
+        raise _forked()
+
+
+def _forked() -> ActrRuntimeError:
+    return ActrRuntimeError(
+        "this process was forked after actrzmq was started in its parent, whose connections it can't use; "
+        "start actrzmq in the child, or start the child by spawning instead of forking",
+        code=Status.FAILED_PRECONDITION,
+    )
 
 
 def keep_large_blocks() -> None:

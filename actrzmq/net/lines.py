@@ -14,36 +14,41 @@ from contextlib import suppress
 import zmq
 
 NONE = -1
+NUMBER_BITS = 32
+MAX_NUMBER = (1 << NUMBER_BITS) - 1
 
 
 class Lines:
-    """Those that were noted. A line is a descriptor of libzmq's: only to be looked at."""
+    """Those that were noted. A line is a descriptor of libzmq's, only to be looked at, and how many had its number."""
 
     def __init__(self) -> None:
         self._watched = select.epoll()
         self._ending: set[int] = set()
+        self._lives: dict[int, int] = {}  # how many connections have had each number
         self._looked_at = -1
 
     def note(self, frame: zmq.Frame) -> int:
         """The line on which `frame` came, to be looked at from now on; `NONE` where that can't be known."""
         try:
-            line = frame.get(zmq.SRCFD)
+            number = frame.get(zmq.SRCFD)
+            assert isinstance(number, int)
             with suppress(FileExistsError):
-                self._watched.register(line, select.EPOLLRDHUP)
+                self._watched.register(number, select.EPOLLRDHUP)
+                self._lives[number] = self._lives.get(number, 0) + 1  # the former one, if any, is closed
         except (OSError, zmq.ZMQError):  # closed already
             return NONE
-        assert isinstance(line, int)
-        return line
+        return self._lives[number] << NUMBER_BITS | number
 
     def is_up(self, line: int, now: int) -> bool:
         """Is that still the connection that was noted, and has its other side not closed it?"""
         if now != self._looked_at:
             self._looked_at = now
             self._ending = {ending for ending, _ in self._watched.poll(0)}
-        if line == NONE or line in self._ending:
+        life, number = line >> NUMBER_BITS, line & MAX_NUMBER
+        if line == NONE or self._lives.get(number) != life or number in self._ending:
             return False
         try:
-            self._watched.modify(line, select.EPOLLRDHUP)
+            self._watched.modify(number, select.EPOLLRDHUP)
         except OSError:
             return False
         return True

@@ -19,7 +19,7 @@ from actrzmq.core.registration import Life
 from actrzmq.core.session import Session
 from actrzmq.core.turn import News, Turn
 from actrzmq.net.clock import boottime_ms
-from actrzmq.net.context import check_descriptors
+from actrzmq.net.context import check_descriptors, check_same_process, this_process
 from actrzmq.net.link import Link
 from actrzmq.net.plane import Plane
 from actrzmq.net.watchdog import Watchdog
@@ -61,6 +61,7 @@ class Shell:
         self._is_started = self._is_turning = False
         self._coming: asyncio.Handle | None = None
         self._is_closed = False
+        self._process = this_process()
         self._timer: asyncio.TimerHandle | None = None
         self._tick_at = 0
 
@@ -102,11 +103,14 @@ class Shell:
 
     def send_frames(self) -> None:
         """Send what waits for the stream plane now, not at the end of the turn: its receiver can begin with it."""
-        self._guarded(self._send_frames, boottime_ms())
+        self._guarded(self._send_frames_early)
 
     def _guarded(self, step: Callable[..., None], *arguments: int) -> None:
         if self._is_closed:
             return
+        check_same_process(
+            self._process
+        )  # outside of what follows: in a child of a fork, nothing of this is ours to close
         try:
             step(*arguments)
         except Exception as error:  # noqa: BLE001 - the edge of the machines, see above; `broke` logs it
@@ -158,12 +162,14 @@ class Shell:
         is_tick = now >= self._tick_at or session.registration.is_pressing
         if is_tick:
             session.tick(now)
-        while turn := session.take_turn():
+        turn = session.take_turn()
+        if turn is not None:
             self._act(turn, now)
         self._send(now)
         plane.sweep(now)
         self._is_awake = self._is_turning = False
-        if link.look() or more:
+        # What came of carrying it out has to wait: handlers may end in there, and be followed by others without end.
+        if link.look() or more or session.has_turn:
             self._turn_soon()
         if is_tick:
             self._tick_by(session.next_deadline(), now)
@@ -184,6 +190,7 @@ class Shell:
     def _send_early(self) -> None:
         """Send, and have no turn of its own for that where there is nothing else to be done in one."""
         now = boottime_ms()
+        self._look_for_gap(now)
         self._send(now)
         if self._is_turning:
             return
@@ -194,6 +201,16 @@ class Shell:
             self._coming.cancel()
             self._is_awake = False
         self._tick_soon(now)
+
+    def _send_frames_early(self) -> None:
+        now = boottime_ms()
+        self._look_for_gap(now)
+        self._send_frames(now)
+
+    def _look_for_gap(self, now: int) -> None:
+        """Nothing leaves before it is known whether the process was away, and is somebody else by now."""
+        if not self._is_turning:
+            self._session.paused(self.watchdog.take_gap(now), now)
 
     def _send_frames(self, now: int) -> None:
         streams = self._session.streams

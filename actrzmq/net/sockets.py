@@ -33,11 +33,16 @@ SLACK_BYTES = 64 * 1024
 UNCOPIED = 64 * 1024
 """From so many bytes on a frame is sent without a copy, and kept until it has gone; one that is received stays where it
 is, if it may. Shorter ones are copied faster."""
+SHARING_DESCRIPTORS = 16
+"""What pyzmq needs (7) to keep frames that are sent without a copy, and some that others may take meanwhile."""
 LONGEST_BODY = 64 * 1024 * 1024
 """What `limits.body_bytes` of a broker may be set to, at most."""
 
 CLIENT_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
 SERVER_EVENTS = CLIENT_EVENTS | zmq.EVENT_ACCEPTED | zmq.EVENT_ACCEPT_FAILED
+
+_is_sharing = [False]
+os.register_at_fork(after_in_child=lambda: _is_sharing.__setitem__(0, False))
 
 _made: WeakSet[zmq.Socket[bytes]] = WeakSet()
 
@@ -155,13 +160,32 @@ def send(socket: zmq.Socket[bytes], frames: Sequence[bytes | zmq.Frame]) -> bool
     is_taken = True
     for index, frame in enumerate(frames):
         try:
-            _send_part(socket, frame, _NOBLOCK if index == last else _NOBLOCK_MORE, len(frame) < UNCOPIED)
+            copies = len(frame) < UNCOPIED or not _may_share()
+            _send_part(socket, frame, _NOBLOCK if index == last else _NOBLOCK_MORE, copies)
         except zmq.Again:
             if index == 0:
                 return False
             # The connection went in mid-message: libzmq has dropped it, and drops what follows up to the last part.
             is_taken = False
     return is_taken
+
+
+def _may_share() -> bool:
+    """May a frame be sent without a copy? To keep the first one, pyzmq opens a context of its own, and libzmq ends the
+    process if there are no descriptors for that: where they are short, frames are copied.
+    """
+    if not _is_sharing[0]:
+        spare: list[int] = []
+        try:
+            for _ in range(SHARING_DESCRIPTORS):
+                spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            return False
+        finally:
+            for number in spare:
+                os.close(number)
+        _is_sharing[0] = True
+    return True
 
 
 def receive(

@@ -12,7 +12,7 @@ from actrzmq.errors import ActrRuntimeError
 def resolve_all(outcomes: Iterable[tuple[Any, Any]]) -> None:
     """Give each waiter (a future that only the session resolves, or a function) what it waits for."""
     for waiter, outcome in outcomes:
-        if type(waiter) is not asyncio.Future:
+        if type(waiter) is not asyncio.Future and not asyncio.isfuture(waiter):
             waiter(outcome)
         elif not waiter.done():
             if isinstance(outcome, BaseException):

@@ -83,7 +83,10 @@ def test_what_fills_a_batch_is_sent_at_once() -> None:
 
 def test_without_a_broker_nothing_is_ripe() -> None:
     pair = Pair()
+    pair.session.call(pair.callee.id.serial, ROUTE, b"", 1_000, lambda outcome: None, pair.world.now)
+    assert pair.session.saying.is_ripe
     pair.session.disconnected(pair.world.now)
+    assert not pair.session.saying.is_ripe
     pair.call()
     assert pair.batches == []
     assert not pair.session.saying.is_ripe

@@ -1,9 +1,9 @@
 """How the broker sees that a connection is gone: by a look where the node renews, and by writing to it where not."""
 
 import os
-import select
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import zmq
@@ -55,15 +55,32 @@ def test_a_line_is_up_until_its_other_side_is_closed(lines: Lines, line: tuple[i
     wait_until(lambda: not lines.is_up(number, next(moments)), "end")
 
 
-def test_a_later_connection_with_the_same_number_is_not_taken_for_it(lines: Lines) -> None:
-    one, other = socket.socketpair()
-    number = one.fileno()
-    lines._watched.register(number, select.EPOLLRDHUP)
-    assert lines.is_up(number, 1)
-    os.dup2(other.fileno(), number)
-    assert not lines.is_up(number, 2)
-    one.close()
-    other.close()
+class Came:
+    """Stands for a frame that came over the connection with that descriptor."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def get(self, option: int) -> int:
+        assert option == zmq.SRCFD
+        return self.number
+
+
+@pytest.mark.parametrize("is_noted", [False, True])
+def test_a_later_connection_with_the_same_number_is_not_taken_for_it(lines: Lines, is_noted: bool) -> None:
+    (one, end), (other, other_end) = socket.socketpair(), socket.socketpair()
+    came: Any = Came(one.fileno())
+    line = lines.note(came)
+    assert lines.note(came) == line
+    assert lines.is_up(line, 1)
+    os.dup2(other.fileno(), one.fileno())
+    if is_noted:
+        later = lines.note(came)
+        assert later != line
+        assert lines.is_up(later, 2)
+    assert not lines.is_up(line, 2)
+    for connection in (one, end, other, other_end):
+        connection.close()
 
 
 def test_what_came_over_no_connection_has_no_line(lines: Lines) -> None:

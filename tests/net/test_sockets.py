@@ -341,3 +341,20 @@ def test_to_import_it_starts_nothing() -> None:
         "assert _processes[0].context is None; assert len(os.listdir('/proc/self/task')) == 1"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+def test_where_descriptors_are_short_large_frames_are_copied(
+    pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[bool] = []
+    monkeypatch.setattr(sockets, "_is_sharing", [False])
+    monkeypatch.setattr(sockets, "_send_part", lambda socket, frame, flags, copies: copied.append(copies))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    large = bytes(sockets.UNCOPIED)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")), limit[1]))
+        sockets.send(pair[0], [large])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    sockets.send(pair[0], [large])
+    assert copied == [True, False]

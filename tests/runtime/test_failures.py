@@ -23,6 +23,8 @@ from actrzmq import (
     Dest,
     Status,
 )
+from actrzmq.net import context
+from actrzmq.runtime.promises import resolve_all
 from tests.runtime.harness import RUN, SERVER, Script, World, ask, spawn, to, until
 
 WITHIN_S = 3
@@ -295,3 +297,83 @@ async def test_who_is_refused_and_tries_again_at_once_keeps_nobody_else_from_run
         with pytest.raises(ActrRuntimeError):
             await refused
         assert others.done()
+
+
+async def test_handlers_that_follow_one_another_without_waiting_leave_the_loop_its_turns(world: World) -> None:
+    turns, ran = 0, asyncio.Event()
+
+    async def again(req: StringValue, ctx: Context) -> StringValue:
+        if len(req.value) == 100:
+            ran.set()
+        else:
+            await ctx.tell(Dest.local(), RUN, StringValue(value=f"{req.value}x"))
+        return StringValue()
+
+    async def other() -> None:
+        nonlocal turns
+        while not ran.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    node = await world.start("Node", Script(again))
+    others = asyncio.create_task(other())
+    await node.context().tell(Dest.local(), RUN, StringValue())
+    await asyncio.wait_for(ran.wait(), WITHIN_S)
+    await others
+    assert turns >= 100
+
+
+async def test_a_node_that_was_away_for_a_lease_sends_nothing_as_who_it_was(world: World) -> None:
+    heard: list[str] = []
+
+    async def hear(req: StringValue, ctx: Context) -> StringValue:
+        heard.append(req.value)
+        return StringValue()
+
+    client, server = await world.pair(hear)
+    await ask(client, to(server), "before")
+    former = client.actor_id()
+    client._engine.shell.watchdog._gap = 20_000
+    with pytest.raises(ActrRuntimeError):
+        await ask(client, to(server), "after")
+    await until(lambda: client._engine.session.is_online, "it is somebody else")
+    assert client.actor_id() != former
+    assert await ask(client, to(server), "anew") == ""
+    assert heard == ["before", "anew"]
+
+
+async def test_in_the_child_of_a_fork_nothing_is_sent_and_nothing_closed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, server = await world.pair()
+    shell = client._engine.shell
+    with monkeypatch.context() as child:
+        child.setattr(context, "_processes", [context._Process(context._processes[0])])
+        with pytest.raises(ActrRuntimeError, match="was forked"):
+            shell.send_frames()
+    assert await ask(client, to(server), "hello") == "hello"
+
+
+async def test_a_frame_that_comes_after_its_stream_was_aborted_is_refused_and_not_kept(world: World) -> None:
+    sender, receiver = await world.pair()
+    receiver, sender = sender, receiver
+    await receiver.context().register_stream("s", lambda frame, sender: None)
+    await sender.context().send_stream(to(receiver), DataStream("s", 1, b"x"))
+    abort = asyncio.create_task(sender.context().abort_stream(to(receiver), "s"))
+    late = asyncio.create_task(sender.context().send_stream(to(receiver), DataStream("s", 2, b"y")))
+    await abort
+    with pytest.raises(ActrRuntimeError):
+        await late
+    assert sender.statistics()["streams.sending"] == 0
+    assert not sender._engine.session.streams._out.is_busy
+
+
+def test_a_future_of_another_kind_is_resolved_as_well() -> None:
+    class Other(asyncio.Future[str]):
+        """As an event loop of another make may have."""
+
+    loop = asyncio.new_event_loop()
+    waiter = Other(loop=loop)
+    resolve_all([(waiter, "reply")])
+    assert waiter.result() == "reply"
+    loop.close()
