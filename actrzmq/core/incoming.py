@@ -257,6 +257,7 @@ class InStreams:
     def expire(self, now: int) -> None:
         """Openings that nobody has registered for, and registrations that nobody has opened."""
         self.receivers.expire(now)
+        self._tombstones.expire(now)
         for opening in self._early.expire(now):
             error = ActrNotFound(
                 f"stream {opening.ask.stream_id}: nobody registered it within {self._early.patience} ms; "

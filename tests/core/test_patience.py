@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from actrzmq.core.patience import QUIET, QUIET_AT_MOST, Patience
-from actrzmq.core.tombstones import WORDS, Tombstones
+from actrzmq.core.tombstones import FEW, LONG, WORDS, Tombstones
 from actrzmq.wire.messages import Channel, EndAck, Failure, Reset
 
 
@@ -57,6 +60,22 @@ def test_the_oldest_is_forgotten_first() -> None:
     assert len(tombstones) == 2
     assert tombstones.answer(Channel(0)) is None
     assert tombstones.answer(Channel(2)) is not None
+
+
+@given(st.integers(0, 3 * FEW), st.integers(0, 3 * FEW))
+def test_what_is_from_long_ago_is_forgotten_but_for_the_latest_few(before: int, after: int) -> None:
+    tombstones = Tombstones()
+    for number in range(before):
+        tombstones.bury(Channel(number), EndAck(Channel(number)))
+    tombstones.expire(LONG)
+    tombstones.expire(2 * LONG - 1)
+    assert len(tombstones) == before
+    for number in range(before, before + after):
+        tombstones.bury(Channel(number), EndAck(Channel(number)))
+    tombstones.expire(2 * LONG)
+    assert len(tombstones) == min(before + after, max(FEW, after))
+    if before + after:
+        assert tombstones.answer(Channel(before + after - 1)) is not None
 
 
 def test_long_reasons_are_kept_short() -> None:
