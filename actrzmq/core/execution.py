@@ -43,6 +43,8 @@ class Execution(Struct, eq=False):
     """Admitted beyond the limit, since a caller up its chain waits in this very node."""
     task: Any = None
     """Belongs to the shell: what it runs the handler in."""
+    is_cancelled: bool = False
+    """The shell's as well: was the handler told to end?"""
 
     @property
     def id(self) -> CallId:

@@ -70,9 +70,10 @@ class Dispatch:
         execution.task = self._new_task(run(execution, target, request))
 
     def cancel(self, execution: Execution) -> None:
-        """Have the handler of `execution` end."""
-        if execution.task is None:
+        """Have the handler of `execution` end. Once: its deadline and its caller may both ask, while it tidies up."""
+        if execution.task is None or execution.is_cancelled:
             return
+        execution.is_cancelled = True
         execution.task.cancel()
         if execution in self._unbegun:  # nothing in it will ever run, and say that it has ended
             self._unbegun.discard(execution)

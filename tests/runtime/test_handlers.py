@@ -347,6 +347,22 @@ async def test_calls_made_in_a_handler_after_its_deadline_are_not_sent(world: Wo
     assert inner_ran == []
 
 
+async def test_a_handler_is_cancelled_once_and_may_tidy_up(world: World) -> None:
+    tidied_up = asyncio.Event()
+
+    async def slow(req: StringValue, ctx: Context) -> StringValue:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.3)  # meanwhile its caller says that it waits no longer
+            tidied_up.set()
+        return req
+
+    client, server = await world.pair(slow)
+    await asyncio.gather(ask(client, to(server), timeout_ms=500), return_exceptions=True)
+    await asyncio.wait_for(tidied_up.wait(), 5)
+
+
 async def test_a_node_used_from_another_event_loop_says_so(world: World) -> None:
     node = await world.start("Node", Script())
 
