@@ -74,7 +74,8 @@ class Calls:
         if execution is not None and execution.state is State.RUNNING:
             deadline = min(deadline, execution.deadline)
             chain = (*getattr(execution.request, "chain", ()), self._session.serial)
-        known = self._known.get((type(request), route_key)) if response_type is None else None
+        is_usual = response_type is None and type(route_key) is str
+        known = self._known.get((type(request), route_key)) if is_usual else None
         route_key, response = known or self._look_at(route_key, request, response_type)
         body = self._encode(request, route_key)
         signal = payload_type is not None and is_signal(payload_type)
@@ -194,11 +195,11 @@ class Calls:
         self, route_key: str, request: Message | bytes, given: type[Message] | None
     ) -> tuple[str, type[Message] | None]:
         """The route key as it travels, and what is to be decoded; once for each route and class of its requests."""
+        route_key = check_name(route_key, "route key")
         response = self._response_type(route_key, request, given)
-        found = check_name(route_key, "route key"), response
         if given is None and response is not None:
-            self._known[type(request), found[0]] = found
-        return found
+            self._known[type(request), route_key] = route_key, response
+        return route_key, response
 
     def _response_type(
         self, route_key: str, request: Message | bytes, given: type[Message] | None

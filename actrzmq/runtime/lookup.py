@@ -14,7 +14,7 @@ from actrzmq.errors import ActrConfigError
 from actrzmq.identity import ActrType
 from actrzmq.net.clock import boottime_ms
 from actrzmq.runtime.limits import check_timeout
-from actrzmq.runtime.promises import Promises, resolver
+from actrzmq.runtime.promises import Promises
 from actrzmq.runtime.standing import Standing
 from actrzmq.wire.messages import Instance
 
@@ -54,7 +54,7 @@ class Lookup:
             all=all,
             timeout=timeout,
             patience=patience,
-            waiter=resolver(future),
+            waiter=future,
             now=boottime_ms(),
             fingerprint=fingerprint,
         )
@@ -73,7 +73,7 @@ class Lookup:
         """Ask the broker about contracts or nodes; raises `ActrTransportError` without an answer in so many ms."""
         self._standing.check_running()
         future: asyncio.Future[Any] = self._standing.loop.create_future()
-        query = self._session.ask(question, within, resolver(future), boottime_ms())
+        query = self._session.ask(question, within, future, boottime_ms())
         self._promises.add(future)
         self._wake()
         try:

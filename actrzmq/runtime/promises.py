@@ -26,18 +26,4 @@ class Promises(set[asyncio.Future[Any]]):
 
     def break_all(self, error: Callable[[], ActrRuntimeError]) -> None:
         """Nobody resolves them any more: each gets an `error` of its own."""
-        for promise in self:
-            resolver(promise)(error())
-
-
-def resolver(future: asyncio.Future[Any]) -> Callable[[Any], None]:
-    """A waiter for the session: it resolves `future` with what it is given, unless that is done."""
-
-    def resolve(outcome: object) -> None:
-        if not future.done():
-            if isinstance(outcome, BaseException):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
-
-    return resolve
+        resolve_all((promise, error()) for promise in self)

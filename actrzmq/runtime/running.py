@@ -26,7 +26,7 @@ def run(main: Coroutine[Any, Any, _Result], manifest: str | Path) -> _Result:
     """
     try:
         new_loop = _new_loop(load_manifest(Path(manifest)))
-    except BaseException:
+    except BaseException:  # Ctrl-C as well: a coroutine that nobody has run would be complained of
         main.close()
         raise
     with asyncio.Runner(loop_factory=new_loop) as runner:

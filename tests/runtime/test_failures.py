@@ -12,6 +12,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from actrzmq import (
+    ActrConfigError,
     ActrGateNotInitialized,
     ActrNode,
     ActrRef,
@@ -377,3 +378,10 @@ def test_a_future_of_another_kind_is_resolved_as_well() -> None:
     resolve_all([(waiter, "reply")])
     assert waiter.result() == "reply"
     loop.close()
+
+
+@pytest.mark.parametrize("request_", [b"bytes", StringValue()])
+async def test_a_route_key_that_is_no_text_is_refused_in_words(world: World, request_: Any) -> None:
+    client, server = await world.pair()
+    with pytest.raises(ActrConfigError, match="route key"):
+        await client.context().call(to(server), [RUN], request_)  # type: ignore[call-overload]
