@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actrzmq.core.deadlines import BUCKET, Deadlines
+from actrzmq.core.deadlines import BUCKET, EMPTY, Deadlines
 
 
 def test_a_key_is_due_once_never_early_and_at_most_a_bucket_late() -> None:
@@ -47,6 +47,30 @@ def test_what_is_due_together_comes_in_the_order_it_was_added() -> None:
     for key in ("c", "a", "b"):
         deadlines.add(key, 100)
     assert deadlines.due(200) == ["c", "a", "b"]
+
+
+def test_what_was_removed_long_before_its_time_leaves_nothing_behind() -> None:
+    deadlines: Deadlines[int] = Deadlines()
+    day = 24 * 60 * 60 * 1000
+    deadlines.add(-1, day)
+    for now in range(0, 100_000, BUCKET):
+        deadlines.add(now, now + day)
+        deadlines.remove(now, now + day)
+    assert len(deadlines._order) <= 2 * EMPTY
+    assert deadlines.due(2 * day) == [-1]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5_000), st.booleans()), max_size=400))
+def test_sweeping_loses_and_invents_no_deadline(steps: list[tuple[int, int, bool]]) -> None:
+    deadlines: Deadlines[int] = Deadlines()
+    waiting: dict[int, int] = {}
+    for key, at, is_removed in steps:
+        if key in waiting:
+            deadlines.remove(key, waiting.pop(key))
+        if not is_removed:
+            deadlines.add(key, at)
+            waiting[key] = at
+    assert sorted(deadlines.due(10_000)) == sorted(waiting)
 
 
 @given(st.dictionaries(st.integers(), st.integers(0, 2_000), max_size=50), st.integers(1, 300))
