@@ -16,7 +16,7 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from statistics import median
 from typing import Any
@@ -24,7 +24,7 @@ from typing import Any
 from tests.chaos.procs import anonymous, descriptors
 from tests.chaos.results import RESULTS, Result, keep
 from tests.chaos.scenarios import settle
-from tests.chaos.world import Program, World
+from tests.chaos.world import World
 
 EVERY_S = 60.0
 SAMPLED_S = 2.0
@@ -37,6 +37,9 @@ DESCRIPTORS = 2
 ENOUGH = 10
 """Rests without which there is no slope worth its name."""
 LOAD: dict[str, Any] = {"calls": 5, "streams": 6, "frames": 100, "frame_ms": 80}
+VICTIMS = {"server-victim": "server", "client-victim": "client"}
+"""Who is killed and started again, and as what."""
+PAUSE = "pause"
 
 Sample = tuple[int, float, int, int]
 """After how many faults, when, bytes of memory, descriptors."""
@@ -45,20 +48,20 @@ Sample = tuple[int, float, int, int]
 def soak(minutes: float, seed: int, *, every_s: float = EVERY_S, settling_s: float = SETTLING_S) -> Result:
     """The victims are a server and a client of their own; the other processes live through it all, and are watched."""
     result = Result(scenario="soak", seed=seed)
-    dice = random.Random(seed)
+    faults = _faults(random.Random(seed))
     samples: dict[str, list[Sample]] = {}
     with World(seed) as world:
         world.start("server", "server-steady")
         for at, path in enumerate(("direct", "relay")):
             world.start("client", f"client-steady-{at}", path=path, **LOAD)
-        victims = {"server-victim": world.start("server", "server-victim")}
-        victims["client-victim"] = world.start("client", "client-victim", **LOAD)
+        for name, role in VICTIMS.items():
+            world.start(role, name, **LOAD)
         begun = time.monotonic()
         end, fault_at, rested_at = begun + minutes * 60, begun + every_s, begun + settling_s
         while (now := time.monotonic()) < end:
             if now >= fault_at:
                 fault_at += every_s
-                _do_a_fault(world, dice, victims)
+                _do(next(faults), world)
                 result.faults += 1
                 rested_at = max(rested_at, time.monotonic() + RESTED_S)
             elif now >= rested_at:
@@ -75,16 +78,23 @@ def soak(minutes: float, seed: int, *, every_s: float = EVERY_S, settling_s: flo
     return result
 
 
-def _do_a_fault(world: World, dice: random.Random, victims: dict[str, Program]) -> None:
+def _faults(dice: random.Random) -> Iterator[str]:
+    """One fault after the other: each kind once, in any order, then each once more, and so on.
+
+    So each has been seen before memory is looked at: the first pause leaves a process with room for what waits in one.
+    """
+    while True:
+        yield from dice.sample([*VICTIMS, PAUSE], len(VICTIMS) + 1)
+
+
+def _do(fault: str, world: World) -> None:
     """Stop one of the steady ones for a moment, or kill a victim and start it again."""
-    name = dice.choice([*victims, "pause"])
-    if name == "pause":
+    if fault == PAUSE:
         world.pause(world.programs["server-steady.1"], 2)
         return
-    life = next(program for program in world.programs.values() if program.name.startswith(name))
+    life = next(program for program in world.programs.values() if program.name.startswith(fault))
     world.kill(life)
-    role = name.partition("-")[0]
-    world.start(role, name, **LOAD)
+    world.start(VICTIMS[fault], fault, **LOAD)
 
 
 def _judge(result: Result, name: str, seen: list[Sample]) -> None:
