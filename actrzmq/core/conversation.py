@@ -126,7 +126,7 @@ class Conversation:
             case Found() | NotFound() | NotYet():
                 self._say(self._discovery.answered(envelope, self._registration.lease, self._turn(), now), now)
             case Watching():
-                self._say(self._discovery.snapshot(envelope, self._turn()), now)
+                self._say(self._discovery.snapshot(envelope, self._registration.lease, self._turn(), now), now)
             case Changed():
                 self._say(self._discovery.changed(envelope, self._turn()), now)
             case NoWatch():

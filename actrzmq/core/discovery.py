@@ -3,6 +3,9 @@
 Questions that may wait for the same topic share a watch, which ends with the first instance. So there is one way of
 waiting, and it outlives a restart of the broker: questions and watches are said again at every registration.
 
+What a broker that has restarted does not tell of yet is missing and not down, as long as it may come back: the broker
+says so in its snapshot. After a lease it is asked for another one, and that tells.
+
 A broker that is slow is not one that is away. While it is there, it has `ANSWER_WITHIN` beside the time that the asker
 gives; once it has been away for `BACK_WITHIN`, a question ends when the asker's own patience does.
 """
@@ -74,14 +77,18 @@ class _Wait(Struct, eq=False):
 
 
 class Watched(Struct, eq=False):
-    """A topic that somebody watches. `instances` is what is up now; `sink` (the shell's) gets every Change, or
-    the error where the broker refuses to tell.
+    """A topic that somebody watches. `instances` is what the broker says is up now; `sink` (the shell's) gets every
+    Change, or the error where the broker refuses to tell.
     """
 
     query: int
     watch: Watch
     sink: Any
     instances: dict[Serial, Instance] = {}
+    missing: dict[Serial, Instance] = {}
+    """What was up before the broker restarted, and may come back: nobody has been told that it is down."""
+    look_again_at: int = 0
+    """When to ask what has become of the missing."""
     version: int = 0
     is_stale: bool = True
     """True until a snapshot has come on the present registration."""
@@ -162,7 +169,7 @@ class Discovery:
         turn.resolve.append((ask.waiter, _nobody(ask.ask, answer.hidden if isinstance(answer, NotFound) else 0)))
         return self._wait_no_more(ask)
 
-    def snapshot(self, snapshot: Watching, turn: Turn) -> list[ToBroker]:
+    def snapshot(self, snapshot: Watching, lease: int, turn: Turn, now: int) -> list[ToBroker]:
         """All that is up at this moment."""
         wait = self._waited_for(snapshot.query)
         if wait is not None:
@@ -171,13 +178,21 @@ class Discovery:
         if watched is None:
             return [Unwatch(snapshot.query)]
         fresh = {instance.id.serial: instance for instance in snapshot.instances}
-        for serial, gone in watched.instances.items():
-            if serial not in fresh:
-                _tell(turn, watched, Change(gone.id, False, Reason.UNKNOWN.name))
+        known = watched.instances | watched.missing
+        lost = {serial: gone for serial, gone in known.items() if serial not in fresh}
+        if lost and snapshot.expected:
+            watched.look_again_at = now + lease
+            self._deadlines.add(watched.query, watched.look_again_at)
+        elif lost:
+            for serial, gone in lost.items():
+                reason = Reason.LEASE if serial in watched.missing else Reason.UNKNOWN
+                _tell(turn, watched, Change(gone.id, False, reason.name))
+            lost = {}
         for serial, new in fresh.items():
-            if serial not in watched.instances:
+            if serial not in known:
                 _tell(turn, watched, Change(new.id, True))
-        watched.instances, watched.version, watched.is_stale = fresh, snapshot.version, False
+        watched.instances, watched.missing = fresh, lost
+        watched.version, watched.is_stale = snapshot.version, False
         return []
 
     def changed(self, change: Changed, turn: Turn) -> list[ToBroker]:
@@ -194,11 +209,11 @@ class Discovery:
         watched.version = change.version
         serial = change.instance.id.serial
         if change.reason is None:
-            is_new = serial not in watched.instances
+            is_new = serial not in watched.instances and watched.missing.pop(serial, None) is None
             watched.instances[serial] = change.instance
             if is_new:
                 _tell(turn, watched, Change(change.instance.id, True))
-        elif watched.instances.pop(serial, None) is not None:
+        elif watched.instances.pop(serial, None) or watched.missing.pop(serial, None):
             _tell(turn, watched, Change(change.instance.id, False, change.reason.name))
         return []
 
@@ -233,11 +248,14 @@ class Discovery:
     # time
 
     def tick(self, turn: Turn, away: int, now: int) -> list[ToBroker]:
-        """End the questions whose time is up. The broker has been away for `away` milliseconds; 0: it is there."""
+        """End the questions whose time is up, and ask what has become of the missing. The broker has been away for
+        `away` milliseconds; 0: it is there.
+        """
         said: list[ToBroker] = []
         for query in self._deadlines.due(now):
             ask = self._asks.get(query)
             if ask is None:
+                said += self._look_again(query, now)
                 continue
             again_at = ask.wait_until if ask.wait is not None else _look_again_at(ask, away, now)
             if now < again_at:
@@ -252,6 +270,16 @@ class Discovery:
     def next_deadline(self) -> int | None:
         """When `tick` has something to look at."""
         return self._deadlines.next_deadline()
+
+    def _look_again(self, query: int, now: int) -> list[ToBroker]:
+        """Ask the broker what has become of the missing: it alone knows for how long it expects them.
+
+        A watch that is stale has a snapshot under way, or gets one at the next registration.
+        """
+        watched = self._watched.get(query)
+        if watched is None or watched.is_stale or not watched.missing or now < watched.look_again_at:
+            return []
+        return [watched.watch]
 
     def _wait(self, ask: _Ask) -> list[ToBroker]:
         """Wait with those that wait for the same, or begin to."""

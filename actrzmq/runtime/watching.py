@@ -36,8 +36,9 @@ class Watch:
 
     @property
     def instances(self) -> list[ActrId]:
-        """Who is up now and takes new work."""
-        return [instance.id for instance in self._watched.instances.values()] if self._watched else []
+        """Who is up now and takes new work; after a restart of the broker, also who is still expected back."""
+        watched = self._watched
+        return [one.id for one in (*watched.instances.values(), *watched.missing.values())] if watched else []
 
     async def __aenter__(self) -> Watch:
         if self._watched is not None:

@@ -8,7 +8,8 @@ The conversation, as a grammar (`|` or, `?` maybe, `*` any number; N is the node
     look      = Describe (Spec | NoSpec) | ListNodes (Nodes* | NoSpec) | Inspect (Inspected* | NoSpec)
                                                           the last of Nodes or Inspected has `more` False
     watch     = Watch (Watching Changed* Unwatch? | NoWatch)
-                                                          a gap in `version`: Watch again
+                                                          a gap in `version`: Watch again; where somebody is missing
+                                                          who is `expected`: a lease later, Watch again
     leaving   = Drain Farewell(to each peer) Deregister Deregistered | PeerDown to all who know the node
     stranger  = anything Unknown Register                 after a broker restart, or from a peer never seen
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actrzmq.core.discovery import Change, Watched
 from actrzmq.core.execution import Execution
 from actrzmq.core.serving import ServingLimits
 from actrzmq.core.session import Session, SessionLimits
@@ -295,6 +296,59 @@ def test_a_serial_declared_down_never_comes_back() -> None:
     pair.callee._kept.clear()
     pair.callee.do(lambda session, now: None)
     pair.world.run_until(lambda: pair.callee.session.is_online and pair.callee.id != before)
+
+
+def watch(pair: Pair) -> tuple[Watched, list[Change]]:
+    """The caller watches the callee's type, and has been told of it."""
+    changes: list[Any] = []
+    watched = pair.caller.do(lambda session, now: session.watch(pair.callee.id.type, "", changes.append, now))
+    pair.world.run_until(lambda: changes == [Change(pair.callee.id, True)])
+    return watched, changes
+
+
+def test_who_watches_hears_nothing_of_nodes_that_come_back_later_after_broker_restarts() -> None:
+    pair = Pair()
+    watched, changes = watch(pair)
+    for _ in range(3):
+        pair.world.broker.kill()
+        pair.callee.stop()
+        pair.world.broker.start()
+        pair.world.run(5_000)
+        assert pair.caller.session.is_online
+        assert not watched.is_stale
+        assert not watched.instances  # nobody picks it meanwhile
+        pair.callee.resume()
+        pair.world.run_until(lambda: watched.instances, 2_000)
+    pair.world.run(30_000)
+    assert set(watched.instances) == {pair.callee.id.serial}
+    assert changes == [Change(pair.callee.id, True)]
+
+
+def test_who_watches_hears_once_of_a_node_that_does_not_come_back_a_lease_after_a_broker_restart() -> None:
+    pair = Pair()
+    watched, changes = watch(pair)
+    pair.world.broker.kill()
+    pair.callee.kill()
+    pair.world.broker.start()
+    began = pair.world.now
+    pair.world.run_until(lambda: len(changes) > 1)
+    assert 10_000 <= pair.world.now - began < 11_000
+    assert not watched.missing
+    pair.world.run(30_000)
+    assert changes[1:] == [Change(pair.callee.id, False, "LEASE")]
+
+
+def test_a_broker_that_is_stopped_while_it_expects_nodes_costs_none_of_them_its_place() -> None:
+    pair = Pair()
+    watched, changes = watch(pair)
+    pair.world.broker.kill()
+    pair.callee.stop()
+    pair.world.broker.start()
+    pair.world.run(5_000)
+    pair.world.broker.stop()
+    pair.world.run(15_000)
+    assert changes == [Change(pair.callee.id, True)]
+    assert set(watched.missing) == {pair.callee.id.serial}
 
 
 def test_expected_nodes_are_waited_for_after_a_broker_restart_and_then_declared_down() -> None:

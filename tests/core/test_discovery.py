@@ -53,9 +53,20 @@ class Asker:
     def watch(self, *instances: Instance) -> Watched:
         watched, ask = self.discovery.watch(ECHO, "", "watcher")
         assert ask == Watch(watched.query, ECHO, "")
-        self.discovery.snapshot(Watching(watched.query, 0, instances), self.turn)
+        self.see(Watching(watched.query, 0, instances))
         self.turn = Turn()
         return watched
+
+    def see(self, snapshot: Watching, now: int = 0) -> list[Any]:
+        return self.discovery.snapshot(snapshot, LEASE, self.turn, now)
+
+    def restart(self, watched: Watched, *instances: Instance, expected: bool = True, now: int = 0) -> None:
+        """The broker restarts, and these are back when it answers."""
+        assert watched.watch in list(self.discovery.again())
+        self.see(Watching(watched.query, 0, instances, expected), now)
+
+    def tick(self, now: int) -> list[Any]:
+        return self.discovery.tick(self.turn, 0, now)
 
     def change(self, watched: Watched, version: int, number: int, reason: Reason | None = None) -> list[Any]:
         return self.discovery.changed(Changed(watched.query, version, instance(number), reason), self.turn)
@@ -92,7 +103,7 @@ def test_who_waits_watches_until_the_first_instance_is_up() -> None:
     asker = Asker()
     query = asker.ask(timeout=5_000)
     assert asker.hear(NotFound(query)) == [Watch(query, ECHO, "")]
-    assert asker.discovery.snapshot(Watching(query, 0, ()), asker.turn) == []
+    assert asker.see(Watching(query, 0, ())) == []
     assert asker.outcomes == []
     said = asker.discovery.changed(Changed(query, 1, instance(3)), asker.turn)
     assert said == [Unwatch(query)]
@@ -103,7 +114,7 @@ def test_who_waits_and_finds_somebody_in_the_snapshot_is_done() -> None:
     asker = Asker()
     query = asker.ask(timeout=5_000)
     asker.hear(NotFound(query))
-    assert asker.discovery.snapshot(Watching(query, 0, (instance(4),)), asker.turn) == [Unwatch(query)]
+    assert asker.see(Watching(query, 0, (instance(4),))) == [Unwatch(query)]
     assert asker.outcomes == [(instance(4),)]
 
 
@@ -134,7 +145,7 @@ def test_who_hears_late_that_somebody_was_there_waits_no_more() -> None:
     query = asker.ask(timeout=500)
     asker.hear(NotFound(query))
     assert asker.hear(Found(query, (instance(1),))) == [Unwatch(query)]
-    assert asker.discovery.snapshot(Watching(query, 0, (instance(1),)), asker.turn) == [Unwatch(query)]
+    assert asker.see(Watching(query, 0, (instance(1),))) == [Unwatch(query)]
     assert asker.outcomes == [(instance(1),)]
 
 
@@ -281,7 +292,7 @@ def test_a_new_snapshot_tells_what_has_changed_since_the_old_one() -> None:
     asker = Asker()
     watched = asker.watch(instance(1), instance(2))
     asker.change(watched, 5, 3)
-    asker.discovery.snapshot(Watching(watched.query, 7, (instance(2), instance(3))), asker.turn)
+    asker.see(Watching(watched.query, 7, (instance(2), instance(3))))
     assert asker.outcomes == [Change(instance(1).id, False, "UNKNOWN"), Change(instance(3).id, True)]
     asker.change(watched, 8, 4)
     assert set(watched.instances) == {2, 3, 4}
@@ -295,12 +306,135 @@ def test_changes_of_an_old_connection_do_not_count_after_a_registration() -> Non
     assert watched.instances == {}
 
 
+def test_who_is_missing_after_a_restart_of_the_broker_and_expected_is_not_down() -> None:
+    asker = Asker()
+    watched = asker.watch(instance(1), instance(2))
+    asker.restart(watched, instance(2))
+    assert asker.outcomes == []
+    assert (set(watched.instances), set(watched.missing)) == ({2}, {1})
+    asker.change(watched, 1, 1)
+    assert asker.outcomes == []
+    assert (set(watched.instances), set(watched.missing)) == ({1, 2}, set())
+    asker.wait(to=3 * LEASE)
+    assert asker.outcomes == []
+
+
+def test_of_who_is_missing_after_a_lease_the_broker_is_asked_and_tells() -> None:
+    asker = Asker()
+    watched = asker.watch(instance(1), instance(2))
+    asker.restart(watched, instance(2), now=1_000)
+    assert asker.tick(1_000 + LEASE - 1) == []
+    due = asker.discovery.next_deadline()
+    assert due is not None
+    assert asker.tick(due) == [watched.watch]
+    assert asker.outcomes == []
+    asker.see(Watching(watched.query, 0, (instance(2),)), due)
+    assert asker.outcomes == [Change(instance(1).id, False, "LEASE")]
+    assert watched.missing == {}
+    assert asker.discovery.next_deadline() is None
+
+
+def test_a_broker_that_expects_for_longer_is_asked_again_a_lease_later() -> None:
+    asker = Asker()
+    watched = asker.watch(instance(1))
+    asker.restart(watched)
+    assert asker.tick(LEASE + 20) == [watched.watch]
+    asker.see(Watching(watched.query, 0, (), expected=True), LEASE + 20)
+    assert asker.tick(2 * LEASE + 19) == []
+    assert asker.tick(2 * LEASE + 40) == [watched.watch]
+    assert asker.outcomes == []
+
+
+def test_who_is_missing_and_not_expected_is_down_at_once() -> None:
+    asker = Asker()
+    watched = asker.watch(instance(1))
+    asker.restart(watched, expected=False)
+    assert asker.outcomes == [Change(instance(1).id, False, "UNKNOWN")]
+    assert asker.discovery.next_deadline() is None
+
+
+def test_who_is_missing_and_said_to_be_down_is_told_so_once() -> None:
+    asker = Asker()
+    watched = asker.watch(instance(1), instance(2))
+    asker.restart(watched)
+    asker.change(watched, 1, 1, Reason.DRAINING)
+    asker.change(watched, 2, 1, Reason.DEREGISTERED)
+    assert asker.outcomes == [Change(instance(1).id, False, "DRAINING")]
+    asker.see(Watching(watched.query, 0, ()), LEASE)
+    assert asker.outcomes[1:] == [Change(instance(2).id, False, "LEASE")]
+
+
+def test_who_comes_back_as_another_one_is_up_and_the_former_one_down_after_the_lease() -> None:
+    asker = Asker()
+    watched = asker.watch(instance(1))
+    asker.restart(watched)
+    asker.change(watched, 1, 7)
+    assert asker.outcomes == [Change(instance(7).id, True)]
+    assert asker.tick(LEASE + 20) == [watched.watch]
+    asker.see(Watching(watched.query, 0, (instance(7),)), LEASE + 20)
+    assert asker.outcomes[1:] == [Change(instance(1).id, False, "LEASE")]
+
+
+def test_a_second_restart_within_the_lease_gives_another_lease() -> None:
+    asker = Asker()
+    watched = asker.watch(instance(1), instance(2))
+    asker.restart(watched, instance(2))
+    asker.restart(watched, instance(1), now=6_000)
+    assert (set(watched.instances), set(watched.missing)) == ({1}, {2})
+    assert asker.tick(LEASE + 20) == []
+    assert asker.tick(6_000 + LEASE + 20) == [watched.watch]
+    asker.see(Watching(watched.query, 0, (instance(1),)), 6_000 + LEASE + 20)
+    assert asker.outcomes == [Change(instance(2).id, False, "LEASE")]
+
+
+def test_a_broker_that_is_away_again_when_the_lease_is_over_is_asked_once_it_is_back() -> None:
+    asker = Asker()
+    watched = asker.watch(instance(1))
+    asker.restart(watched)
+    list(asker.discovery.again())
+    assert asker.tick(LEASE + 20) == []
+    asker.see(Watching(watched.query, 0, (instance(1),)), LEASE + 40)
+    assert asker.outcomes == []
+    assert (set(watched.instances), watched.missing) == ({1}, {})
+
+
+def test_a_gap_while_somebody_is_missing_tells_of_no_down_either() -> None:
+    asker = Asker()
+    watched = asker.watch(instance(1), instance(2))
+    asker.restart(watched)
+    assert asker.change(watched, 2, 1) == [watched.watch]
+    asker.see(Watching(watched.query, 0, (instance(1),), expected=True), 500)
+    assert asker.outcomes == []
+    assert (set(watched.instances), set(watched.missing)) == ({1}, {2})
+    assert asker.tick(LEASE + 20) == []
+    assert asker.tick(LEASE + 520) == [watched.watch]
+
+
+def test_a_watch_that_ended_while_somebody_was_missing_asks_no_more() -> None:
+    asker = Asker()
+    watched = asker.watch(instance(1))
+    asker.restart(watched)
+    assert asker.discovery.unwatch(watched) == [Unwatch(watched.query)]
+    assert asker.tick(LEASE + 20) == []
+    assert asker.outcomes == []
+
+
+def test_a_watch_made_while_the_broker_expects_others_tells_who_is_there_and_misses_nobody() -> None:
+    asker = Asker()
+    watched, _ = asker.discovery.watch(ECHO, "", "watcher")
+    asker.see(Watching(watched.query, 0, (instance(1),), expected=True))
+    asker.change(watched, 1, 2)
+    assert asker.outcomes == [Change(instance(1).id, True), Change(instance(2).id, True)]
+    assert watched.missing == {}
+    assert asker.discovery.next_deadline() is None
+
+
 def test_a_watch_that_ended_is_ended_at_the_broker_too() -> None:
     asker = Asker()
     watched = asker.watch()
     assert asker.discovery.unwatch(watched) == [Unwatch(watched.query)]
     assert asker.discovery.unwatch(watched) == []
-    assert asker.discovery.snapshot(Watching(watched.query, 1, ()), asker.turn) == [Unwatch(watched.query)]
+    assert asker.see(Watching(watched.query, 1, ())) == [Unwatch(watched.query)]
     assert asker.change(watched, 2, 1) == []
 
 

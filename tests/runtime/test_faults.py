@@ -146,6 +146,37 @@ async def test_a_broker_that_is_killed_and_comes_back_is_not_noticed(
         await world.close()
 
 
+async def test_who_watches_and_who_calls_see_nothing_of_a_server_that_is_back_later_than_they_are(
+    broker_process: BrokerProcess, tmp_path: Path
+) -> None:
+    world = World(broker_process.endpoint, tmp_path)
+    client = await world.start("Client")
+    session = client._engine.session
+    try:
+        async with serving(world) as (process, server), client.context().watch(SERVER) as watch:
+            assert (await asyncio.wait_for(anext(watch), 5)).id == server
+            assert await ask(client, Dest.type(SERVER), "before") == "before"
+            process.send_signal(signal.SIGSTOP)
+            broker_process.kill()
+            await until(lambda: not session.is_online, "the end of the connection")
+            await asyncio.to_thread(broker_process.start)
+            watched = watch._watched
+            assert watched is not None
+            await until(lambda: session.is_online and not watched.is_stale, "what the new broker knows")
+            assert watch.instances == [server]
+            held = asyncio.create_task(ask(client, Dest.type(SERVER), "held"))
+            other = await world.start("Server", Script())  # so that what is told next has an end
+            process.send_signal(signal.SIGCONT)
+            assert await held == "held"
+            change = await asyncio.wait_for(anext(watch), 5)
+            assert (change.id, change.is_up) == (other.actor_id(), True)
+            await until(lambda: len(watched.instances) == 2, "both registered")
+            assert not watch._changes
+            assert set(watch.instances) == {server, other.actor_id()}
+    finally:
+        await world.close()
+
+
 async def test_a_server_that_is_killed_ends_calls_and_streams_within_a_second(world: World) -> None:
     client = await world.start("Client")
     async with serving(world) as (process, server):
