@@ -62,6 +62,8 @@ class _Ask(Struct):
     patient_until: int
     """Until when a broker that is away is waited for."""
     deadline: int
+    look_at: int
+    """When `tick` looks at it."""
     wait: _Wait | None = None
 
 
@@ -126,16 +128,16 @@ class Discovery:
         query = self._next()
         ask = Discover(query, type, name, all, fingerprint)
         patient_until = now + max(timeout, patience)
-        self._asks[query] = _Ask(
-            ask, waiter, now + timeout if timeout else 0, patient_until, patient_until + ANSWER_WITHIN
-        )
+        wait_until = now + timeout if timeout else 0
+        self._asks[query] = _Ask(ask, waiter, wait_until, patient_until, patient_until + ANSWER_WITHIN, patient_until)
         self._deadlines.add(query, patient_until)
         return query, ask
 
     def cancel(self, query: int) -> list[ToBroker]:
         """Nobody waits for that answer any more."""
-        ask = self._asks.pop(query, None)
-        return [] if ask is None else self._wait_no_more(ask)
+        if query not in self._asks:
+            return []
+        return self._wait_no_more(self._close(query))
 
     def watch(self, type: ActrType | None, name: str, sink: Any) -> tuple[Watched, ToBroker]:
         """Watch a topic until `unwatch`."""
@@ -156,16 +158,16 @@ class Discovery:
         if ask is None:
             return []
         if isinstance(answer, Found):
-            del self._asks[answer.query]
+            self._close(answer.query)
             turn.resolve.append((ask.waiter, answer.instances))
             return self._wait_no_more(ask)
         if isinstance(answer, NotYet) and not ask.wait_until:
             # Nobody is there since the broker restarted, which is not the caller's business: one lease tells.
             ask.wait_until = ask.deadline = now + lease
         if ask.wait_until > now:
-            self._deadlines.add(answer.query, ask.wait_until)
+            self._look_at(ask, ask.wait_until)
             return self._wait(ask)
-        del self._asks[answer.query]
+        self._close(answer.query)
         turn.resolve.append((ask.waiter, _nobody(ask.ask, answer.hidden if isinstance(answer, NotFound) else 0)))
         return self._wait_no_more(ask)
 
@@ -259,9 +261,9 @@ class Discovery:
                 continue
             again_at = ask.wait_until if ask.wait is not None else _look_again_at(ask, away, now)
             if now < again_at:
-                self._deadlines.add(query, again_at)
+                self._look_at(ask, again_at)
                 continue
-            del self._asks[query]
+            self._close(query)
             error = _nobody(ask.ask, 0) if ask.wait is not None else _no_answer(away)
             turn.resolve.append((ask.waiter, error))
             said += self._wait_no_more(ask)
@@ -311,7 +313,19 @@ class Discovery:
 
     def _end(self, wait: _Wait, outcome: tuple[Instance, ...] | ActrRuntimeError, turn: Turn) -> None:
         del self._waits[wait.topic]
-        turn.resolve.extend((self._asks.pop(query).waiter, outcome) for query in wait.asks)
+        turn.resolve.extend((self._close(query).waiter, outcome) for query in wait.asks)
+
+    def _look_at(self, ask: _Ask, at: int) -> None:
+        """Have `tick` look at that question `at`, and not before."""
+        self._deadlines.remove(ask.ask.query, ask.look_at)
+        ask.look_at = at
+        self._deadlines.add(ask.ask.query, at)
+
+    def _close(self, query: int) -> _Ask:
+        """The question with this number is over."""
+        ask = self._asks.pop(query)
+        self._deadlines.remove(query, ask.look_at)
+        return ask
 
     def _next(self) -> int:
         self._last += 1

@@ -254,6 +254,18 @@ def test_a_question_that_was_cancelled_is_answered_to_nobody() -> None:
     assert asker.outcomes == []
 
 
+def test_a_question_that_has_ended_leaves_nothing_to_be_looked_at() -> None:
+    asker = Asker()
+    day = 24 * 60 * 60 * 1000
+    asker.hear(Found(asker.ask(timeout=day), (instance(1),)))
+    asker.hear(NotFound(asker.ask(), 0))
+    asker.discovery.cancel(asker.ask(timeout=day))
+    waiting = asker.ask(timeout=day)
+    asker.hear(NotFound(waiting, 0), now=1_000)
+    asker.see(Watching(waiting, 0, (instance(1),)), now=2_000)
+    assert len(asker.discovery._deadlines) == 0
+
+
 def test_open_questions_and_watches_are_said_again_after_a_registration() -> None:
     asker = Asker()
     query = asker.ask(timeout=500)
