@@ -116,6 +116,7 @@ class Registration:
         self._attempt = 0
         self._registered_at = 0
         self._renew_at = 0
+        self._renewed_at = -1
         self._told = self._told_reported = self._told_taken = 0
         self._told_by: dict[int, int] = {}  # what had been told when each Renew without an answer was said
         self._heard_at = now
@@ -202,7 +203,8 @@ class Registration:
             self._renew_now(now)
 
     def _renew_now(self, now: int) -> None:
-        self._renew_at = min(self._renew_at, now)
+        # Not twice in one millisecond: the time is how we know which of them is answered.
+        self._renew_at = min(self._renew_at, max(now, self._renewed_at + 1))
         self.is_pressing = True
 
     @property
@@ -277,10 +279,11 @@ class Registration:
             return self.register(now)
         if self.life in (Life.ONLINE, Life.LEAVING) and now >= self._renew_at:
             self._renew_at = (now + self.renew_every) // GRID * GRID
+            self._renewed_at = now
             self._reported, self._relayed_reported = self.received, self.relayed
             if self._told != self._told_reported:
                 self._told_reported = self._told
-                self._told_by.setdefault(now, self._told)
+                self._told_by[now] = self._told
             return [
                 Renew(self.session, now, self.load(), self.lag, self.received, self.relayed, streams=self.streams())
             ]

@@ -132,6 +132,21 @@ def test_it_renews_at_once_when_much_was_relayed_to_it() -> None:
     assert registration.next_deadline() == 1_000
 
 
+def test_what_was_told_in_the_millisecond_of_a_renewal_is_known_to_be_taken_after_the_next_one() -> None:
+    registration = Node().register()
+    for _ in range(2):
+        registration.told(REPORT_BYTES, 10)
+        assert registration.is_pressing
+        said = registration.tick(10)
+    assert said == []
+    assert registration.next_deadline() == 11
+    assert len(registration.tick(11)) == 1
+    registration.renewed(Renewed(5, 77, 10, 10), 12)
+    assert registration.told_and_not_taken == REPORT_BYTES
+    registration.renewed(Renewed(5, 77, 11, 11), 12)
+    assert registration.told_and_not_taken == 0
+
+
 def test_it_renews_at_once_after_a_round_trip_too_long_to_know_the_time_by() -> None:
     node = Node()
     node.registration.connected(0)
