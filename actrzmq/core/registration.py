@@ -24,7 +24,10 @@ GRID = 50
 """Nodes renew at multiples of so many milliseconds of the clock that those of one host share. A broker that hears many
 of them at once wakes up less often, and to wake up is most of what idle nodes cost it."""
 REGISTER_AGAIN = 1_000
-"""Milliseconds without an answer after which Register is repeated."""
+"""Milliseconds without an answer after which Register is repeated, the first time."""
+REGISTER_AGAIN_MOST = 8_000
+"""Each time in vain twice as many, up to so many: an answer to an attempt that is overtaken does not count, so that a
+broker with much to do gets nowhere where all repeat faster than it answers."""
 SILENCE = 2_000
 """A connected broker that has said nothing for this long gets no new calls; it answers each renewal."""
 REPORT_BYTES = 2 * 1024 * 1024
@@ -114,6 +117,7 @@ class Registration:
         self._reported = 0
         self._relayed_reported = 0
         self._attempt = 0
+        self._unanswered = 0
         self._registered_at = 0
         self._renew_at = 0
         self._renewed_at = -1
@@ -139,6 +143,7 @@ class Registration:
         """A handshake with the broker has been completed."""
         self._is_connected = True
         self._heard_at = now
+        self._unanswered = 0
         return self.register(now)
 
     def disconnected(self, now: int) -> None:
@@ -157,8 +162,18 @@ class Registration:
         self._is_away(now)
         self._attempt += 1
         self._registered_at = now
-        self._retry_at = now + REGISTER_AGAIN
+        self._retry_at = now + self._patience()
+        self._unanswered += 1
         return [self._describe(self._attempt, self.key, now)]
+
+    def _patience(self) -> int:
+        """How long to wait for an answer. Those who repeat together are spread over the last quarter of that."""
+        in_vain = self._unanswered
+        if not in_vain:
+            return REGISTER_AGAIN
+        dice = int.from_bytes(self._draw(2)) / 65_536
+        pause = min(REGISTER_AGAIN_MOST, REGISTER_AGAIN << min(in_vain, 20))
+        return pause - full_jitter(in_vain, dice, REGISTER_AGAIN // 4, REGISTER_AGAIN_MOST // 4)
 
     def registered(self, answer: Registered, now: int) -> bool:
         """The broker took us. False if this answers an older attempt."""
@@ -179,7 +194,7 @@ class Registration:
         self.life = Life.ONLINE
         self._away_since = None
         self.refusal = ""
-        self._put_off = 0
+        self._put_off = self._unanswered = 0
         return True
 
     def renewed(self, answer: Renewed, now: int) -> None:
@@ -223,13 +238,17 @@ class Registration:
         if is_fatal:
             self.life = Life.OUT
         else:
-            self._retry_at = retry_at
+            self._ask_again(retry_at)
 
     def put_off(self, why: str, dice: float, now: int) -> None:
         """The broker is full: ask again later, and ever later, as who we are. `dice` is a random number from 0 to 1."""
         self.refusal = why
         self._put_off += 1
-        self._retry_at = now + FULL_AGAIN + full_jitter(self._put_off, dice, FULL_AGAIN, FULL_AGAIN_MOST)
+        self._ask_again(now + FULL_AGAIN + full_jitter(self._put_off, dice, FULL_AGAIN, FULL_AGAIN_MOST))
+
+    def _ask_again(self, at: int) -> None:
+        self._retry_at = at
+        self._unanswered = max(0, self._unanswered - 1)
 
     def deregistered(self) -> None:
         """The broker let us go."""

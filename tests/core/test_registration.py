@@ -15,6 +15,7 @@ from actrzmq.core.registration import (
     GOOD_TRIP,
     GRID,
     REGISTER_AGAIN,
+    REGISTER_AGAIN_MOST,
     RELAYED_BYTES,
     REPORT_BYTES,
     SAMPLES,
@@ -71,6 +72,62 @@ def test_silence_is_answered_with_another_attempt() -> None:
     (again,) = registration.tick(REGISTER_AGAIN)
     assert isinstance(again, Register)
     assert again.attempt == 2
+
+
+def pauses(registration: Registration, now: int, count: int) -> list[int]:
+    """So many milliseconds are between attempts that nobody answers, from the one that was made `now`."""
+    found = []
+    for _ in range(count):
+        due = registration.next_deadline()
+        assert due is not None
+        assert registration.tick(due - 1) == []
+        assert len(registration.tick(due)) == 1
+        found.append(due - now)
+        now = due
+    return found
+
+
+def test_a_broker_that_does_not_answer_is_asked_ever_more_rarely_up_to_some_seconds() -> None:
+    registration = Node().registration
+    registration.connected(0)
+    first, *others = pauses(registration, 0, 8)
+    assert first == REGISTER_AGAIN
+    for pause, most in zip(others, (2_000, 4_000, *[REGISTER_AGAIN_MOST] * 5), strict=True):
+        assert most * 3 // 4 <= pause <= most
+
+
+def test_an_answer_that_takes_seconds_is_believed_in_the_end() -> None:
+    registration = Node().registration
+    registration.connected(0)
+    takes, now, attempt = 5_000, 0, 1
+    while (due := registration.next_deadline()) is not None and due < now + takes:
+        assert now < 30_000
+        assert len(registration.tick(due)) == 1
+        now, attempt = due, attempt + 1
+    assert registration.registered(answer(attempt), now + takes)
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_after_an_answer_or_on_a_new_connection_a_node_asks_again_as_soon_as_at_first(is_answered: bool) -> None:
+    registration = Node().registration
+    registration.connected(0)
+    spent = sum(pauses(registration, 0, 4))
+    if is_answered:
+        assert registration.registered(answer(5), spent)
+        registration.register(spent)
+    else:
+        registration.disconnected(spent)
+        registration.connected(spent)
+    assert pauses(registration, spent, 1) == [REGISTER_AGAIN]
+
+
+def test_a_refusal_is_an_answer() -> None:
+    registration = Node().registration
+    registration.connected(0)
+    for now in range(0, 5_000, 500):
+        registration.refused(is_fatal=False, retry_at=now + 500)
+        assert len(registration.tick(now + 500)) == 1
+    assert pauses(registration, 5_000, 1) == [REGISTER_AGAIN]
 
 
 def test_an_answer_to_an_older_attempt_does_not_count() -> None:
