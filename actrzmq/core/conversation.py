@@ -163,7 +163,9 @@ class Conversation:
                 self._repeating.say_again(peer, now)
 
     def _refused(self, refused: Refused, now: int) -> None:
-        if refused.fatal:
+        if not self._registration.awaits(refused.attempt):
+            self._counters["dropped.old_attempt"] += 1
+        elif refused.fatal:
             self._registration.refused(is_fatal=True, retry_at=0)
             error = error_from(Failure(refused.status, "ActrRuntimeError", f"the broker refuses: {refused.message}"))
             self._ending.for_good(error, now)

@@ -175,9 +175,13 @@ class Registration:
         pause = min(REGISTER_AGAIN_MOST, REGISTER_AGAIN << min(in_vain, 20))
         return pause - full_jitter(in_vain, dice, REGISTER_AGAIN // 4, REGISTER_AGAIN_MOST // 4)
 
+    def awaits(self, attempt: int) -> bool:
+        """Is it an answer to this one that we wait for?"""
+        return self.life is Life.REGISTERING and attempt == self._attempt
+
     def registered(self, answer: Registered, now: int) -> bool:
         """The broker took us. False if this answers an older attempt."""
-        if answer.attempt != self._attempt or self.life is not Life.REGISTERING:
+        if not self.awaits(answer.attempt):
             return False
         if answer.epoch != self.epoch:
             self.clock.reset()
@@ -257,12 +261,11 @@ class Registration:
     # verbs
 
     def new_key(self) -> None:
-        """Become somebody else: a new key, a new serial."""
+        """Become somebody else: a new key, a new serial. Attempts count on: no answer is taken for another's."""
         self.key = self._draw(KEY_BYTES)
         self.serial = serial_of(self.key)
         self.session = 0
         self.token = b""
-        self._attempt = 0
 
     def drain(self) -> list[ToBroker]:
         """Ask not to be given new work."""

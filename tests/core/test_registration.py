@@ -254,7 +254,7 @@ def test_who_has_left_misses_no_broker() -> None:
     assert registration.away(1_000) == 0
 
 
-def test_a_new_key_is_a_new_serial_and_its_attempts_count_anew() -> None:
+def test_a_new_key_is_a_new_serial_and_its_attempts_count_on() -> None:
     registration = Node().register()
     before = registration.serial
     registration.new_key()
@@ -262,7 +262,8 @@ def test_a_new_key_is_a_new_serial_and_its_attempts_count_anew() -> None:
     assert (registration.session, registration.token) == (0, b"")
     (ask,) = registration.register(10)
     assert isinstance(ask, Register)
-    assert ask.attempt == 1
+    assert ask.attempt == 2
+    assert not registration.registered(answer(1), 20)  # which was for the old key
 
 
 def test_refused_for_good_is_out() -> None:
