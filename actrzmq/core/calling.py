@@ -228,8 +228,8 @@ class Calling:
         self._look_back_at = now + LOOK_BACK
         kept_back, self._kept_back = self._kept_back, []
         for call in kept_back:
-            if call.peer.calls.get(call.call.id) is not call:
-                continue
+            if call.sent or call.peer.calls.get(call.call.id) is not call:
+                continue  # it has been said again meanwhile, or has ended
             if not silence:
                 self._send_again(call, now)
             elif silence >= GIVE_UP_SILENCE and now - call.started >= GRACE:

@@ -221,6 +221,27 @@ def test_calls_to_a_broker_that_stays_silent_fail_as_not_sent() -> None:
     assert not caller.outcome.may_have_run
 
 
+def test_a_call_kept_back_and_then_said_again_does_not_fail_as_not_sent() -> None:
+    caller = Caller()
+    caller.silent_for = 2_100
+    call = caller.call(timeout=30_000)
+    caller.calling.say_again(caller.peer, 100)  # its callee has registered again
+    caller.silent_for = GIVE_UP_SILENCE
+    caller.calling.tick(GRACE + 200)
+    assert not caller.turn.resolve
+    assert caller.reply(call)
+
+
+def test_a_call_kept_back_and_then_said_again_goes_out_once() -> None:
+    caller = Caller()
+    caller.silent_for = 2_100
+    caller.call(timeout=30_000)
+    caller.calling.say_again(caller.peer, 100)
+    caller.silent_for = 0
+    caller.calling.tick(200)
+    assert len(caller.said) == 1
+
+
 def test_a_call_to_oneself_needs_no_broker() -> None:
     caller = Caller()
     caller.silent_for = 5_000
