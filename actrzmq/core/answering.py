@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from actrzmq.core.deadletters import Drops
 from actrzmq.core.execution import Execution, State, execution_of
-from actrzmq.core.failures import failure_of
+from actrzmq.core.failures import failure_of, too_long
 from actrzmq.core.peer import Peer
 from actrzmq.core.serving import Serving, reply_bytes
 from actrzmq.core.turn import Turn
@@ -37,12 +37,14 @@ class Answering:
         turn: Callable[[], Turn],
         counters: Counter[str],
         drops: Drops,
+        body_limit: Callable[[], int],
     ) -> None:
         self._serving = serving
         self._post = post
         self._turn = turn
         self._counters = counters
         self._drops = drops
+        self._body_limit = body_limit
 
     def called(self, peer: Peer, call: Call, me: Serial, age: int, now: int) -> None:
         """`peer` calls; its batch is `age` milliseconds old."""
@@ -128,7 +130,12 @@ class Answering:
             self._answer(peer, seen, now)
 
     def _answer(self, peer: Peer, seen: Execution, now: int) -> None:
-        self._reply(peer, seen.reply or Reply(seen.id, b"", NOT_KEPT), now)
+        reply = seen.reply or Reply(seen.id, b"", NOT_KEPT)
+        size, limit = len(reply.body), self._body_limit()
+        if size > limit:  # the broker took more when it was first said; now it would end the connection
+            error = too_long(size, limit, f"the reply of {seen.request.route}", may_have_run=True)
+            reply = Reply(seen.id, b"", failure_of(error))
+        self._reply(peer, reply, now)
 
     def _forget(self, executions: Iterable[Execution]) -> None:
         self._turn().cancel.extend(execution for execution in executions if self._serving.forget(execution))

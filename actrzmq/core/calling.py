@@ -14,7 +14,7 @@ from msgspec import structs
 
 from actrzmq.core.calls import CALL_BYTES, CallIds, OpenCall
 from actrzmq.core.deadlines import Deadlines
-from actrzmq.core.failures import error_for, error_from
+from actrzmq.core.failures import error_for, error_from, too_long
 from actrzmq.core.packing import metadata_bytes
 from actrzmq.core.peer import Peer
 from actrzmq.core.serving import MAX_CHAIN
@@ -43,11 +43,13 @@ class Calling:
         post: Callable[[Peer, Between, int, int], None],
         turn: Callable[[], Turn],
         silence: Callable[[int], int],
+        body_limit: Callable[[], int],
     ) -> None:
         self._unanswered = unanswered
         self._post = post
         self._turn = turn
         self._silence = silence
+        self._body_limit = body_limit
         self.ids = CallIds()
         self._deadlines: Deadlines[OpenCall] = Deadlines()
         self._kept_back: list[OpenCall] = []
@@ -133,7 +135,10 @@ class Calling:
             self._turn().resolve.append((call.waiter, error))
 
     def say_again(self, peer: Peer, now: int) -> None:
-        """Send everything that is open with `peer` once more, with the time that is left to it."""
+        """Send everything that is open with `peer` once more, with the time that is left to it.
+
+        What the broker no longer takes, since it came back with a smaller limit, ends instead.
+        """
         for call in list(peer.calls.values()):
             self._send_again(call, now)
 
@@ -219,6 +224,12 @@ class Calling:
     def _send_again(self, call: OpenCall, now: int) -> None:
         if call.deadline <= now:
             return  # it is about to end
+        size, limit = len(call.call.body), self._body_limit()
+        if size > limit:  # the broker took more when the call was made; now it would end the connection
+            self._settle(call, now)
+            error = too_long(size, limit, call.call.route, may_have_run=call.sent > 0)
+            self._turn().resolve.append((call.waiter, error))
+            return
         call.sent += 1
         self._post(call.peer, structs.replace(call.call, timeout=call.deadline - now), call.size, now)
 

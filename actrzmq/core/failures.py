@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actrzmq.errors import ActrRuntimeError, Status, error_name, error_named
+from actrzmq.errors import ActrOverloaded, ActrRuntimeError, Status, error_name, error_named
 from actrzmq.identity import ActrId, Serial
 from actrzmq.wire.messages import MAX_METADATA, MAX_NAME, MAX_TEXT, Failure, Reason
 
@@ -78,6 +78,15 @@ def error_for(reason: Reason, who: str, what: str, *, may_have_run: bool) -> Act
     }
     error = error_named(names.get(reason, "ActrTransportError"))
     return error(message, details={"reason": reason.name, "peer": who}, may_have_run=may_have_run)
+
+
+def too_long(size: int, limit: int, what: str, *, may_have_run: bool) -> ActrOverloaded:
+    """The error of `what` (a call, a reply), whose body of `size` bytes the broker does not take."""
+    return ActrOverloaded(
+        f"{what}: a body of {size} bytes, at most {limit} (limits.body_bytes of the broker); send it as a stream",
+        retryable=False,
+        may_have_run=may_have_run,
+    )
 
 
 def error_from(failure: Failure) -> ActrRuntimeError:

@@ -96,10 +96,18 @@ class Session:
         self.peers = Peers(self.id, self.limits.dead)
         self.saying = saying = Saying(self.registration, self.peers)
         self._say, self._post = saying.say, saying.post
-        self._calling = Calling(self.limits.unanswered, saying.post, self._turn, self.registration.silence)
+        self._calling = Calling(
+            self.limits.unanswered,
+            saying.post,
+            self._turn,
+            self.registration.silence,
+            lambda: self.registration.body_limit,
+        )
         self._telling = Telling(self.limits.unanswered, self.registration, saying.post, self._turn, self.counters)
         self.serving = Serving(self.limits.serving, is_exported, self.drops)
-        self._answering = Answering(self.serving, saying.post, self._turn, self.counters, self.drops)
+        self._answering = Answering(
+            self.serving, saying.post, self._turn, self.counters, self.drops, lambda: self.registration.body_limit
+        )
         self.streams = Streams(
             self.limits.streams, saying.post, self._turn, draw, register.data, grants_endpoint, self.drops
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from actrzmq.core.failures import too_long
 from actrzmq.errors import ActrConfigError, ActrOverloaded
 from actrzmq.wire.messages import MAX_INT, MAX_METADATA, MAX_NAME, MAX_TEXT, DataStream
 
@@ -40,11 +41,7 @@ def exact(text: str) -> str:
 def check_body(body: bytes, limit: int, what: str) -> bytes:
     """`body`, if it is no longer than `limit` bytes; else `ActrOverloaded`, and nothing is sent."""
     if len(body) > limit:
-        raise ActrOverloaded(
-            f"{what}: a body of {len(body)} bytes, at most {limit} (limits.body_bytes of the broker); "
-            "send it as a stream",
-            retryable=False,
-        )
+        raise too_long(len(body), limit, what, may_have_run=False)
     return body
 
 

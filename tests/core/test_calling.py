@@ -24,7 +24,10 @@ class Caller:
         self.turn = Turn()
         self.said: list[Any] = []
         self.silent_for = 0
-        self.calling = Calling(unanswered, self.post, lambda: self.turn, lambda now: self.silent_for)
+        self.body_limit = 1_000
+        self.calling = Calling(
+            unanswered, self.post, lambda: self.turn, lambda now: self.silent_for, lambda: self.body_limit
+        )
         self.peer = Peer(Serial(7))
 
     def post(self, peer: Peer, envelope: Any, size: int, now: int) -> None:
@@ -111,6 +114,19 @@ def test_what_is_said_again_has_the_same_id_and_the_time_that_is_left() -> None:
     call = caller.call(timeout=1_000)
     caller.calling.say_again(caller.peer, 300)
     assert caller.said[1:] == [Call(call.call.id, "route", b"", 700)]
+
+
+@pytest.mark.parametrize("was_sent", [False, True])
+def test_what_is_longer_than_the_present_broker_takes_is_not_said_again_but_ends(was_sent: bool) -> None:
+    caller = Caller()
+    caller.call(b"x" * 1_000, is_online=was_sent)
+    caller.body_limit = 999
+    caller.calling.say_again(caller.peer, 10)
+    assert len(caller.said) == was_sent
+    assert isinstance(caller.outcome, ActrOverloaded)
+    assert (caller.outcome.may_have_run, caller.outcome.retryable) == (was_sent, False)
+    assert "route: a body of 1000 bytes, at most 999 (limits.body_bytes of the broker)" in str(caller.outcome)
+    assert len(caller.peer.calls.settled) == was_sent  # so that its callee forgets it
 
 
 @pytest.mark.parametrize("now", [1_000, 1_010])
