@@ -11,11 +11,12 @@ key, as the dead do.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from msgspec import Struct
 
-from actrzmq.core.registry import Topic
+from actrzmq.core.registry import Topic, topics_of
 from actrzmq.identity import ActrId, Serial
 
 
@@ -40,10 +41,14 @@ class Expected:
     def __init__(self) -> None:
         self.until = 0
         self._nodes: dict[Serial, Expectation] = {}
+        self._topics: Counter[Topic] = Counter()
+        """How many of them there are under each topic. Kept, not searched for: all that come back ask for some."""
 
     def begin(self, nodes: Iterable[Remembered], until: int) -> None:
         """The broker has started, and the store knew these."""
         self._nodes = {node.id.serial: Expectation(node, set()) for node in nodes}
+        known = (expectation.remembered for expectation in self._nodes.values())
+        self._topics = Counter(topic for node in known if node for topic in topics_of(node.id, node.name))
         self.until = until
 
     def wait_for(self, serial: Serial, waiting: Serial) -> bool:
@@ -61,11 +66,19 @@ class Expected:
     def came_back(self, serial: Serial) -> set[Serial]:
         """It is back, or new; returns who has waited for it."""
         expectation = self._nodes.pop(serial, None)
-        return expectation.waiting if expectation is not None else set()
+        if expectation is None:
+            return set()
+        known = expectation.remembered
+        for topic in topics_of(known.id, known.name) if known is not None else ():
+            self._topics[topic] -= 1
+            if not self._topics[topic]:
+                del self._topics[topic]
+        return expectation.waiting
 
     def give_up(self) -> dict[Serial, Expectation]:
         """Their time is over; returns those who did not come."""
         given_up, self._nodes = self._nodes, {}
+        self._topics.clear()
         return given_up
 
     def identity(self, serial: Serial) -> ActrId | None:
@@ -75,11 +88,7 @@ class Expected:
 
     def has(self, topic: Topic) -> bool:
         """May one of that topic come back?"""
-        return any(
-            known.id.realm == topic.realm and (known.id.type == topic.type if topic.type else known.name == topic.name)
-            for known in (expectation.remembered for expectation in self._nodes.values())
-            if known is not None
-        )
+        return topic in self._topics
 
     def __len__(self) -> int:
         return len(self._nodes)

@@ -21,6 +21,11 @@ class Topic(NamedTuple):
     name: str
 
 
+def topics_of(id: ActrId, name: str) -> tuple[Topic, Topic]:
+    """Where the node `id` is found, which publishes `name`."""
+    return Topic(id.realm, id.type, ""), Topic(id.realm, None, name)
+
+
 class Node:
     """What the broker knows of one registered node."""
 
@@ -68,7 +73,7 @@ class Node:
     @property
     def topics(self) -> tuple[Topic, Topic]:
         """Where it is found."""
-        return Topic(self.id.realm, self.id.type, ""), Topic(self.id.realm, None, self.register.name)
+        return topics_of(self.id, self.register.name)
 
     @property
     def refusal(self) -> Reason | None:
