@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actrzmq.identity import ActrId
+from actrzmq.identity import ActrId, ActrType
 from actrzmq.wire.messages import Rule
 
 
-def is_allowed(caller: ActrId, owner: ActrId, rules: Sequence[Rule] | None) -> bool:
-    """May `caller` talk to `owner`, whose access rules these are?
+def allowed_types(rules: Sequence[Rule] | None) -> frozenset[ActrType] | None:
+    """The types that these access rules allow: a deny that matches wins, and what no rule allows is denied.
 
-    Never across realms. Without rules (None), everyone in the realm. With rules, a deny that matches wins, and what no
-    rule allows is denied.
+    Without rules (None), all types (None). Made once, since every relayed message is looked up, and every candidate of
+    a discovery.
     """
-    if caller.realm != owner.realm:
-        return False
     if rules is None:
-        return True
-    matching = [rule.allow for rule in rules if caller.type in rule.types]
-    return bool(matching) and all(matching)
+        return None
+    allowed, denied = (
+        {type for rule in rules if rule.allow is is_allow for type in rule.types} for is_allow in (True, False)
+    )
+    return frozenset(allowed - denied)
+
+
+def is_allowed(caller: ActrId, owner: ActrId, types: frozenset[ActrType] | None) -> bool:
+    """May `caller` talk to `owner`, whose access rules allow these types? Never across realms."""
+    return caller.realm == owner.realm and (types is None or caller.type in types)

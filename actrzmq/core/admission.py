@@ -80,6 +80,13 @@ class Admission:
             return Refused(register.attempt, Status.INVALID_ARGUMENT, f"a session key has {KEY_BYTES} bytes")
         if register.realm > MAX_REALM:
             return Refused(register.attempt, Status.INVALID_ARGUMENT, f"realms go from 0 to {MAX_REALM}")
+        types = sum(max(1, len(rule.types)) for rule in register.rules or ())
+        if types > self._limits.types:
+            return Refused(
+                register.attempt,
+                Status.INVALID_ARGUMENT,
+                f"access rules name {self._limits.types} types at most in all, these name {types} (acl.rules)",
+            )
         serial = serial_of(register.key)
         if self._roster.is_dead(serial):
             return Refused(
@@ -118,7 +125,7 @@ class Admission:
         self._directory.remove(node)  # it watches anew what it still wants
         self._library.remove(node, now)
         was_refused = node.refusal is not None
-        node.register, node.attempt, node.draining = register, register.attempt, register.draining
+        node.take(register)
         node.unreachable_since = None
         node.lagging = False
         self._roster.unreachable.pop(node.id.serial, None)

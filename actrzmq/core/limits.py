@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from actrzmq.wire.codec import BODY_BYTES
+from actrzmq.wire.messages import MAX_RULE_TYPES
 
 
 class BrokerLimits(Struct, frozen=True):
@@ -33,6 +34,8 @@ class BrokerLimits(Struct, frozen=True):
     """Peers in one Register that are looked at."""
     watches: int = 1_000
     """Watches of one node."""
+    types: int = MAX_RULE_TYPES
+    """Types that the access rules of one node name, in all."""
     dead: int = 100_000
     """Serials of nodes that are down, remembered to refuse them."""
     contracts: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from actrzmq.core.access import is_allowed
+from actrzmq.core.access import allowed_types, is_allowed
 from actrzmq.identity import ActrId, ActrType
 from actrzmq.wire.messages import MAX_INT, Instance, Reason, Register
 
@@ -33,18 +33,16 @@ class Node:
         self.id = id
         self.address = address
         """Its serial as it travels on the wire: the key of everybody's `routes`."""
-        self.register = register
+        self.take(register)
         self.peer = b""
         """ROUTER's name for its connection: a secret of the broker."""
         self.line = -1
         """The shell's number for that connection, to look at it by; below 0: none."""
         self.session = 0
         self.token = b""
-        self.attempt = register.attempt
         self.routes: dict[bytes, Node] = {}
         """The nodes that it may talk with and has been introduced to."""
         self.watches: dict[int, Topic] = {}
-        self.draining = register.draining
         self.lagging = False
         self.unreachable_since: int | None = None
         self.load = 0
@@ -70,6 +68,11 @@ class Node:
         self.relayed_bytes = 0
         self.relayed_received = 0
 
+    def take(self, register: Register) -> None:
+        """Be what `register` says, from now on."""
+        self.register, self.attempt, self.draining = register, register.attempt, register.draining
+        self._allowed = allowed_types(register.rules)
+
     @property
     def topics(self) -> tuple[Topic, Topic]:
         """Where it is found."""
@@ -91,7 +94,7 @@ class Node:
 
     def allows(self, caller: ActrId) -> bool:
         """May `caller` talk to it?"""
-        return is_allowed(caller, self.id, self.register.rules)
+        return is_allowed(caller, self.id, self._allowed)
 
 
 class Registry:

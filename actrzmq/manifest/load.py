@@ -21,6 +21,7 @@ from actrzmq.manifest.model import (
     Streams,
 )
 from actrzmq.manifest.toml import Key, Table, read_toml
+from actrzmq.wire.messages import MAX_RULE_TYPES
 
 BROKER_VARIABLE = "ACTRZMQ_BROKER"
 
@@ -231,7 +232,11 @@ def _filter_level(table: Table) -> str | None:
 
 def _acl(table: Table) -> tuple[Rule, ...]:
     table.only("rules")
-    return tuple(_rule(rule) for rule in table.tables("rules"))
+    rules = tuple(_rule(rule) for rule in table.tables("rules"))
+    types = sum(len(rule.types) for rule in rules)
+    if types > MAX_RULE_TYPES:
+        raise table.wrong("rules", f"at most {MAX_RULE_TYPES} types in all", str(types))
+    return rules
 
 
 def _rule(table: Table) -> Rule:

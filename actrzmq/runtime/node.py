@@ -23,7 +23,6 @@ from actrzmq.runtime.locked import read_agreements
 from actrzmq.runtime.payload import PayloadType
 from actrzmq.runtime.publishing import own_contract
 from actrzmq.runtime.running import check_loop
-from actrzmq.runtime.sessions import check_rules_fit
 from actrzmq.runtime.signals import listening
 from actrzmq.runtime.workload import WorkloadBase
 from actrzmq.supervision.parent import watch_parent
@@ -49,9 +48,9 @@ class ActrNode:
         """Run the `on_start` hooks, register, run `on_ready`; returns once others can find the node.
 
         Waits for the broker for as long as it takes (bound it with `asyncio.timeout`). Raises `ActrConfigError` for
-        generated code that is stale or missing, for a contract that can't be published, for access rules that are too
-        long, for a lock file that is damaged or contradicts the manifest, and where the broker refuses the node;
-        `ActrGateNotInitialized` where the node is closed meanwhile. A start that has failed may be tried again.
+        generated code that is stale or missing, for a contract that can't be published, for a lock file that is
+        damaged or contradicts the manifest, and where the broker refuses the node; `ActrGateNotInitialized` where the
+        node is closed meanwhile. A start that has failed may be tried again.
         """
         if self._is_closed:
             raise ActrGateNotInitialized("this node has been closed; attach the workloads anew for another one")
@@ -59,7 +58,6 @@ class ActrNode:
             raise ActrConfigError("this node has been started already; attach the workloads anew for another one")
         contract = own_contract(self._manifest, self._workloads)
         agreements = read_agreements(self._manifest)
-        check_rules_fit(self._manifest)
         watch_parent(self._manifest.runtime.drain_ms / 1000 + LAST_SECONDS)
         if self._manifest.filter_level is not None:
             logging.getLogger("actrzmq").setLevel(self._manifest.filter_level.upper())

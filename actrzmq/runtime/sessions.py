@@ -10,16 +10,11 @@ from actrzmq.contracts.bundle import Contract, pack
 from actrzmq.core.serving import ServingLimits
 from actrzmq.core.session import Session, SessionLimits
 from actrzmq.core.streams import StreamLimits
-from actrzmq.errors import ActrConfigError
 from actrzmq.manifest.model import Manifest, Permission
 from actrzmq.net.clock import boottime_ms
 from actrzmq.net.plane import Plane
 from actrzmq.runtime.routes import Routes
-from actrzmq.wire.codec import BATCH_BYTES, encode_batch
-from actrzmq.wire.messages import PROTOCOL, Batch, Register, Rule
-
-REGISTER_BYTES = BATCH_BYTES
-"""Of a Register without the peers that it lists: half of what a header takes, the rest is left to them."""
+from actrzmq.wire.messages import PROTOCOL, Register, Rule
 
 
 def new_session(manifest: Manifest, contract: Contract | None, routes: Routes, plane: Plane, visiting: bool) -> Session:
@@ -33,16 +28,6 @@ def new_session(manifest: Manifest, contract: Contract | None, routes: Routes, p
         plane.grants_endpoint,
         b"" if contract is None else pack(contract),
     )
-
-
-def check_rules_fit(manifest: Manifest) -> None:
-    """Raise `ActrConfigError` if what the node says to register would be longer than the broker takes."""
-    size = len(encode_batch(Batch(0, [_register(manifest, "", None, False)])))
-    if size > REGISTER_BYTES:
-        raise ActrConfigError(
-            f"acl.rules of {manifest.name} are too long: with them the node's registration has {size} bytes, a broker "
-            f"takes {REGISTER_BYTES}; name fewer types"
-        )
 
 
 def _register(manifest: Manifest, data_endpoint: str, contract: Contract | None, visiting: bool) -> Register:

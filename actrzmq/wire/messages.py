@@ -65,6 +65,8 @@ MAX_NAME = 256
 MAX_TEXT = 4096
 MAX_METADATA = 64
 MAX_TAGS = 64
+MAX_RULE_TYPES = 1_000
+"""Types that the access rules of one node name, in all; a rule without any counts as one."""
 MAX_COUNTS = 1024
 
 Count = Annotated[int, Meta(ge=0, le=MAX_INT)]

@@ -16,6 +16,7 @@ from actrzmq.identity import MAX_REALM, ActrId, ActrType, Serial, serial_of
 from actrzmq.wire.codec import decode_batch, encode_batch, encode_serial
 from actrzmq.wire.messages import (
     MAX_INT,
+    MAX_RULE_TYPES,
     PROTOCOL,
     Batch,
     Changed,
@@ -49,6 +50,7 @@ from actrzmq.wire.messages import (
 )
 
 ECHO, CLIENT = ActrType("acme", "Echo"), ActrType("acme", "Client")
+TYPES = tuple(ActrType("acme", f"T{number}") for number in range(MAX_RULE_TYPES))
 
 
 class World:
@@ -164,6 +166,8 @@ def test_the_first_word_is_registered(world: World) -> None:
         ({"protocol": PROTOCOL + 1}, Status.FAILED_PRECONDITION),
         ({"key": b"short"}, Status.INVALID_ARGUMENT),
         ({"realm": MAX_REALM + 1}, Status.INVALID_ARGUMENT),
+        ({"rules": (Rule(True, TYPES), Rule(False, (CLIENT,)))}, Status.INVALID_ARGUMENT),
+        ({"rules": (Rule(True, ()),) * (len(TYPES) + 1)}, Status.INVALID_ARGUMENT),
     ],
 )
 def test_what_cannot_be_registered_is_refused_for_good(world: World, fields: dict[str, object], status: Status) -> None:
@@ -382,6 +386,33 @@ def test_rules_bind_one_direction_and_a_pair_that_neither_allows_is_denied(world
     other = world.node(CLIENT, rules=(Rule(True, (CLIENT,)),))
     assert other.route(closed) is Reason.DENIED
     assert world.node(CLIENT, realm=1).route(client) is Reason.DENIED
+
+
+def test_rules_of_a_new_registration_take_the_place_of_the_old_ones(world: World) -> None:
+    server, client = world.node(rules=(Rule(True, (ECHO,)),)), world.node(CLIENT, rules=())
+    assert client.route(server) is Reason.DENIED
+    server.register(rules=(Rule(True, (*TYPES[1:], CLIENT)),))
+    assert client.route(server) is server.record
+    server.register(rules=(Rule(True, (CLIENT,)), Rule(False, (CLIENT,))))
+    assert not server.record.allows(client.record.id)
+
+
+def test_to_look_a_caller_up_in_long_rules_compares_no_more_than_in_short_ones(world: World) -> None:
+    """Each relayed message and each candidate of a discovery is looked up."""
+    server = world.node(rules=(Rule(True, TYPES),))
+    compared = 0
+
+    class Compared(str):
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str(self) == other
+
+        __hash__ = str.__hash__
+
+    caller = ActrId(Serial(1), 0, ActrType("acme", Compared("Client")))
+    assert not server.record.allows(caller)
+    assert compared < 10
 
 
 def test_what_is_for_nobody_comes_back(world: World) -> None:

@@ -188,6 +188,11 @@ def test_a_relative_path_is_made_absolute(load: Load, tmp_path: Path, monkeypatc
     assert load_manifest("Actr.toml", {}).path == tmp_path / "Actr.toml"
 
 
+TYPES = ", ".join(f'"acme+T{number}"' for number in range(1_000))
+TOO_MANY_TYPES = "".join(
+    f'[[acl.rules]]\npermission = "deny"\ntypes = [{types}]\n' for types in (TYPES, '"acme+Other"')
+)
+
 SENTENCES = [
     ("[sistem]\n", "unknown key sistem; did you mean system?"),
     ("[system.borker]\n", "unknown key system.borker; did you mean system.broker?"),
@@ -236,6 +241,7 @@ SENTENCES = [
     ('[[acl.rules]]\ntypes = ["a+B"]\n', "acl.rules[0].permission: expected one of allow, deny, found nothing"),
     ('[[acl.rules]]\npermission = "allow"\n', "acl.rules[0].types: expected at least one actor type"),
     ('[[acl.rules]]\npermission = "allow"\ntypes = ["a+B", "c"]\n', "acl.rules[0].types[1]: expected an actor type"),
+    (TOO_MANY_TYPES, "acl.rules: expected at most 1000 types in all, found 1001"),
     ("[scripts]\nrun = 1\n", "scripts.run: expected a command line, found 1"),
     ("[package]\n", "expected valid TOML, found"),
     (f"[system.deployment]\nrealm_id = {'9' * 50}\n", "found a number of more than 64 bits"),
