@@ -102,7 +102,7 @@ class BrokerCore:
             limits.contracts, roster.nodes, roster.say, self.counters, stamp, limits.backlog, limits.body
         )
         self.inspecting = Inspecting(self.statistics, roster.say, self.counters, limits.backlog)
-        self._questions = Questions(self._directory, roster.nodes, self._drop, limits.backlog)
+        self._questions = Questions(self._directory, roster.nodes, self._drop, limits.backlog, limits.watches)
         self._meeting = Meeting(roster)
         departure = Departure(roster, self._directory, self.library, self.over_budget)
         self._departure = departure
@@ -222,8 +222,10 @@ class BrokerCore:
         match envelope:
             case Renew():
                 self._vigil.renew(node, envelope, now)
-            case Discover() | Watch() | Unwatch():
+            case Discover() | Watch():
                 self._questions.ask(node, envelope, now)
+            case Unwatch():
+                self._questions.unwatch(node, envelope.query)
             case Publish() | Describe() | ListNodes():
                 self.library.serve(node, envelope, now)
             case Inspect() | Dropped():

@@ -9,7 +9,7 @@ import pytest
 
 from actrzmq.core.broker import MESSAGE_OVERHEAD, BrokerCore, BrokerLimits, Bury
 from actrzmq.core.expected import Remembered
-from actrzmq.core.questions import WAITING
+from actrzmq.core.questions import SHARE, WAITING
 from actrzmq.core.registry import Node
 from actrzmq.errors import Status
 from actrzmq.identity import MAX_REALM, ActrId, ActrType, Serial, serial_of
@@ -45,6 +45,7 @@ from actrzmq.wire.messages import (
     Renewed,
     Rule,
     Unknown,
+    Unwatch,
     Watch,
     Watching,
 )
@@ -658,6 +659,41 @@ def test_questions_that_wait_are_bounded_and_each_that_is_dropped_is_counted() -
     client.say(*questions(WAITING + 11))
     statistics = world.core.statistics()
     assert (statistics["questions.waiting"], statistics["dropped.questions"]) == (WAITING, 11)
+
+
+def test_watches_behind_a_flood_of_questions_are_kept_and_told() -> None:
+    """Who watches says so once: he would never learn that it was lost."""
+    world = World(BrokerLimits(watches=3))
+    client = world.node(CLIENT)
+    client.say(*questions(SHARE + WAITING + 1), *(Watch(query, ECHO) for query in range(3)))
+    assert world.core.counters["dropped.questions"] == 1
+    world.node()
+    for _ in range(2 * WAITING // SHARE + 1):
+        world.now += 1
+        world.core.answer(world.now)
+        world.flush()
+    told = [answer for answer in client.heard() if isinstance(answer, Watching)]
+    assert [(answer.query, len(answer.instances)) for answer in told] == [(0, 1), (1, 1), (2, 1)]
+
+
+def test_watches_that_wait_are_bounded_and_one_said_again_waits_once() -> None:
+    world = World(BrokerLimits(backlog=0, watches=3))
+    client = world.node(CLIENT)
+    client.renew()
+    client.say(*questions(WAITING), *(Watch(query % 5, ECHO) for query in range(100)))
+    statistics = world.core.statistics()
+    assert (statistics["questions.waiting"], statistics["dropped.questions"]) == (WAITING + 3, 40)
+
+
+def test_a_watch_that_ends_waits_no_longer_and_one_that_stands_ends_at_once() -> None:
+    world = World(BrokerLimits(backlog=0))
+    client = world.node(CLIENT)
+    client.say(Watch(1, ECHO))
+    client.renew()
+    client.say(*questions(WAITING), Watch(WAITING, ECHO))
+    client.say(Unwatch(WAITING), Unwatch(1))
+    statistics = world.core.statistics()
+    assert (statistics["questions.waiting"], statistics["watches"]) == (WAITING, 0)
 
 
 def test_questions_of_one_who_is_gone_are_forgotten() -> None:
