@@ -272,14 +272,20 @@ class OutStreams:
 
     # time
 
-    def expire(self, now: int) -> None:
-        """Openings that were not answered, and direct ways over which nothing came back."""
+    def expire(self, now: int) -> list[Peer]:
+        """Openings that were not answered, and direct ways over which nothing came back.
+
+        Returns the peers that may still take an opening which was given up, each once.
+        """
+        peers: dict[Peer, None] = {}
         for stream in self._deadlines.due(now):
             if stream.state is OutState.CHECKING:
                 self._check_failed(stream, now)
             elif stream.state is OutState.OPENING:
                 error = ActrTimeoutError(f"stream {stream.stream_id}: {stream.peer.name} did not answer its opening")
                 self._give_up(stream, error, now)
+                peers[stream.peer] = None
+        return list(peers)
 
     def look_round(self, now: int) -> None:
         """Ask where news is overdue."""

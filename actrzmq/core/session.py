@@ -449,7 +449,8 @@ class Session:
                 self.saying.stir(peer)
         self._turn().cancel.extend(self.serving.overdue(now))
         self._repeating.tick(now)
-        self.streams.tick(now)
+        for peer in self.streams.tick(now):
+            self._repeating.list_what_is_open(peer, now)
         self._start(now)
 
     def next_deadline(self) -> int | None:

@@ -169,14 +169,15 @@ class Streams:
 
     # time
 
-    def tick(self, now: int) -> None:
-        """Probe, grant, and end what has waited too long."""
+    def tick(self, now: int) -> list[Peer]:
+        """Probe, grant, and end what has waited too long; returns the peers that have to hear what is still open."""
         self._in.expire(now)
-        self._out.expire(now)
+        unaware = self._out.expire(now)
         if self._is_busy and now >= self._tick_at:
             self._tick_at = now + TICK
             self._in.look_round(now)
             self._out.look_round(now)
+        return unaware
 
     def next_deadline(self) -> int | None:
         """When `tick` has something to look at."""

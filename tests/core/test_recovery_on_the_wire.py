@@ -310,6 +310,15 @@ def test_a_stream_cancelled_before_it_was_open_ends_as_cancelled_at_its_sender()
     pair.assert_at_rest()
 
 
+def test_of_all_openings_that_are_given_up_at_once_their_receiver_is_told_once() -> None:
+    pair = streams.Pair()
+    for number in range(20):
+        pair.send(1, f"s{number}", timeout=1_000)
+    pair.world.run(500)
+    pair.sender.session.tick(pair.world.now + 1_000)
+    assert [one.opens for one in said(pair.sender, Outstanding)] == [()]
+
+
 def test_a_list_of_what_is_open_that_came_back_congested_is_made_anew() -> None:
     pair = streams.Pair()
     pair.register()

@@ -10,7 +10,14 @@ import pytest
 from actrzmq.core.peer import Peer
 from actrzmq.core.session import SessionLimits
 from actrzmq.core.streams import OutState, OutStream, StreamLimits, Wish
-from actrzmq.errors import ActrNotFound, ActrOverloaded, ActrPermissionDenied, ActrRuntimeError, ActrStreamError
+from actrzmq.errors import (
+    ActrNotFound,
+    ActrOverloaded,
+    ActrPermissionDenied,
+    ActrRuntimeError,
+    ActrStreamError,
+    ActrTimeoutError,
+)
 from actrzmq.testing.simulation import Collector, SimNode, World
 from actrzmq.wire.messages import Batch, DataStream, Lane, Opened, OpenStream, Path
 
@@ -75,11 +82,14 @@ class Pair:
         size: int = 10,
         lane: Lane = Lane.RELIABLE,
         node: SimNode | None = None,
+        timeout: int = 30_000,
     ) -> Sender:
         node = node or self.sender
         sink = Sender(node, stream_id, count, size)
         peer = node.session.peer(self.receiver.id.serial, "stream")
-        sink.stream = node.do(lambda session, now: session.streams.open(peer, stream_id, lane, wish, 30_000, sink, now))
+        sink.stream = node.do(
+            lambda session, now: session.streams.open(peer, stream_id, lane, wish, timeout, sink, now)
+        )
         return sink
 
     def assert_at_rest(self) -> None:
@@ -103,6 +113,20 @@ def test_a_stream_arrives_in_order_and_its_end_is_acknowledged(wish: Wish) -> No
     assert sink.outcome is None
     assert sequences(sink) == list(range(1, 5_001))
     pair.assert_at_rest()
+
+
+@pytest.mark.parametrize("wish", list(Wish))
+def test_an_opening_that_its_sender_has_given_up_does_not_take_the_place_of_the_next(wish: Wish) -> None:
+    pair = Pair()
+    late = pair.send(5, wish=wish, timeout=1_000)
+    pair.world.run(1_500)
+    assert isinstance(late.outcome, ActrTimeoutError)
+    again = pair.send(5, wish=wish)
+    pair.world.run(500)
+    sink = pair.register()
+    pair.world.run_until(lambda: again.outcome is not ...)
+    assert (again.outcome, sink.outcome) == (None, None)
+    assert sequences(sink) == list(range(1, 6))
 
 
 def test_large_payloads_arrive_whole() -> None:
