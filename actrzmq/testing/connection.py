@@ -42,7 +42,7 @@ class Connection:
         self._for(directions, Pipe.stall)
 
     def delay(self, seconds: float, *directions: Direction) -> None:
-        """Have each byte arrive so much later, in order."""
+        """Have each byte arrive so much later, in order; what is under way as well, so that 0 lets it all through."""
         self._for(directions, lambda pipe: pipe.delay(seconds))
 
     def cut(self, after: int, *directions: Direction) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 CHUNK = 64 * 1024
 LATE_BYTES = 1024 * 1024
@@ -27,6 +28,7 @@ class Pipe:
         self._cut: Callable[[], None] = lambda: None
         self._is_swallowing = False
         self._late: deque[tuple[float, bytes]] = deque()
+        """What is under way, and when it was taken."""
         self._late_bytes = 0
         self._changed = asyncio.Event()
         self.carried = 0
@@ -45,8 +47,9 @@ class Pipe:
         self._flows.clear()
 
     def delay(self, seconds: float) -> None:
-        """Give what is taken from now on so much later."""
+        """Give everything so much later than it is taken, also what is under way already."""
         self._delay = seconds
+        self._changed.set()
 
     def cut_after(self, count: int, cut: Callable[[], None]) -> None:
         """Give `count` more bytes, then call `cut`."""
@@ -55,11 +58,13 @@ class Pipe:
     def swallow(self) -> None:
         """Take everything and give nothing: the sink is gone."""
         self._is_swallowing = True
+        self._changed.set()
         self._tasks[1].cancel()
 
     def heal(self) -> None:
         """Carry as if nothing had been."""
-        self._delay, self._left = 0.0, None
+        self._left = None
+        self.delay(0.0)
         self._flows.set()
 
     async def _take(self) -> None:
@@ -72,13 +77,13 @@ class Pipe:
                 if not data:
                     break
                 if not self._is_swallowing:
-                    self._late.append((self._loop.time() + self._delay, data))
+                    self._late.append((self._loop.time(), data))
                     self._late_bytes += len(data)
                     self._changed.set()
         except OSError:
             pass  # reset: an end like any other
         if self._late_bytes and not self._is_swallowing:
-            self._late.append((self._loop.time() + self._delay, b""))  # what has been taken is given first
+            self._late.append((self._loop.time(), b""))  # what has been taken is given first
             self._changed.set()
             return
         await self._flows.wait()  # an end does not get through either
@@ -87,10 +92,9 @@ class Pipe:
     async def _give(self) -> None:
         try:
             while True:
-                while not self._late:
-                    await self._wait_for_change()
-                due, data = self._late[0]
-                await asyncio.sleep(max(0.0, due - self._loop.time()))
+                while (left := self._until_due()) is None or left > 0:
+                    await self._wait_for_change(left)
+                data = self._late[0][1]
                 await self._flows.wait()
                 if not data:
                     break
@@ -113,6 +117,12 @@ class Pipe:
             self._cut()
             await asyncio.Event().wait()  # it has been ended, and this task with it
 
-    async def _wait_for_change(self) -> None:
+    def _until_due(self) -> float | None:
+        """Seconds until the next bytes are to be given; None while there are none."""
+        return self._late[0][0] + self._delay - self._loop.time() if self._late else None
+
+    async def _wait_for_change(self, at_most: float | None = None) -> None:
         self._changed.clear()
-        await self._changed.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most):
+                await self._changed.wait()

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,6 +15,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from actrzmq import ActrConfigError, ActrRef, ActrTransportError, Context, DataStream, Dest, rpc, service
 from actrzmq.testing import Connection, Direction, FaultProxy, LocalCluster
+from actrzmq.testing.pipes import LATE_BYTES
 from tests.runtime.harness import until
 
 ANSWER_S = 5.0
@@ -96,6 +97,14 @@ def receive(side: socket.socket, count: int) -> bytes:
     return found
 
 
+def wait_taken(proxy: FaultProxy, count: int) -> None:
+    """Wait until so many bytes are under way to what is behind it."""
+    pipe, deadline = only(proxy)._pipes[Direction.UP], time.monotonic() + ANSWER_S
+    while pipe._late_bytes < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def only(proxy: FaultProxy) -> Connection:
     (connection,) = proxy.wait_connected()
     return connection
@@ -137,6 +146,18 @@ def test_a_delay_makes_it_late_and_keeps_the_order(proxy: FaultProxy, side: sock
     assert time.monotonic() - began >= 0.1
 
 
+@pytest.mark.parametrize("end", [FaultProxy.heal, lambda proxy: proxy.delay(0)], ids=["heal", "delay(0)"])
+def test_a_delay_that_is_over_is_so_for_what_is_under_way_and_the_order_stays(
+    proxy: FaultProxy, side: socket.socket, end: Callable[[FaultProxy], None]
+) -> None:
+    proxy.delay(60, Direction.UP)
+    side.sendall(b"before ")
+    wait_taken(proxy, 7)
+    end(proxy)
+    assert ask(side, b"after") == b"befor"
+    assert receive(side, 7) == b"e after"
+
+
 def test_a_reset_is_felt_on_both_sides(proxy: FaultProxy, echo: Echo, side: socket.socket) -> None:
     proxy.reset()
     with pytest.raises(ConnectionResetError):
@@ -167,6 +188,18 @@ def test_of_a_half_open_connection_one_side_does_not_hear(proxy: FaultProxy, ech
     proxy.heal()
     with pytest.raises(ConnectionResetError):
         ask(side)
+
+
+def test_a_half_open_connection_takes_all_that_is_sent_also_where_much_was_late(
+    proxy: FaultProxy, side: socket.socket
+) -> None:
+    proxy.delay(60)
+    much = bytes(LATE_BYTES)
+    side.sendall(much)
+    wait_taken(proxy, LATE_BYTES)
+    proxy.half_open()
+    for _ in range(20):  # more than buffers hold
+        side.sendall(much)
 
 
 def test_a_connection_may_be_half_open_at_the_other_side(proxy: FaultProxy, echo: Echo, side: socket.socket) -> None:
