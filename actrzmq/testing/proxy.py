@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import threading
 import time
@@ -37,12 +38,14 @@ class FaultProxy:
     A node reaches its broker through it by its url: registering, calls and replies, and the grants of relayed streams.
     Frames of a stream go from node to node at ports that the nodes choose, and relayed ones to a port that the broker
     chooses: no proxy is in between there. It works in a thread, so that it also stands between processes.
+
+    A proxy is entered once, and its verbs work while it is: `ActrConfigError` says so, and what is wrong in `upstream`.
     """
 
     def __init__(self, upstream: str) -> None:
         self._connect_to = _address(upstream)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="actrzmq-fault-proxy", daemon=True)
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: threading.Thread | None = None
         self._listening: socket.socket
         self._accepting: asyncio.Task[None]
         self._connections: dict[Connection, None] = {}
@@ -54,9 +57,13 @@ class FaultProxy:
         """Where to connect to."""
 
     def __enter__(self) -> Self:
+        if self._thread is not None:
+            raise ActrConfigError("this proxy has been entered already; each `with` takes a FaultProxy of its own")
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=1_024)
         self._listening.setblocking(False)
         self.url = f"tcp://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="actrzmq-fault-proxy", daemon=True)
         self._thread.start()
         self.do(self._accept)
         return self
@@ -66,7 +73,8 @@ class FaultProxy:
     ) -> None:
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(ANSWER_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(ANSWER_S)
+        if self._thread is not None:
+            self._thread.join(ANSWER_S)
         self._loop.close()
 
     @property
@@ -115,6 +123,8 @@ class FaultProxy:
 
     def do(self, deed: Callable[[], _Value]) -> _Value:
         """Have `deed` done on the loop of the proxy, and wait for that."""
+        if self._thread is None or not self._thread.is_alive():
+            raise ActrConfigError("this proxy does not run; what it does to connections belongs within its `with`")
         if threading.current_thread() is self._thread:
             return deed()
 
@@ -162,7 +172,7 @@ class FaultProxy:
         try:
             async with asyncio.timeout(CONNECT_S):
                 await self._loop.sock_connect(far, address)
-        except OSError:  # also a TimeoutError: nobody is there, which whoever connects is told as TCP would
+        except (OSError, UnicodeError):  # in time, or by that name, nobody is there: told as TCP would tell it
             self.counters["unreachable"] += 1
             reset_on_close(near)
             near.close()
@@ -197,6 +207,8 @@ def _address(upstream: str) -> tuple[socket.AddressFamily, tuple[str, int] | str
     if upstream.startswith("ipc://"):
         return socket.AF_UNIX, upstream.removeprefix("ipc://")
     host, _, port = upstream.removeprefix("tcp://").rpartition(":")
-    if not upstream.startswith("tcp://") or not host or not port.isdigit():
+    if not upstream.startswith("tcp://") or not host or not re.fullmatch("[0-9]{1,5}", port):
         raise ActrConfigError(f"FaultProxy({upstream!r}): expected tcp://HOST:PORT or ipc://PATH")
+    if not 0 < int(port) <= 65_535:
+        raise ActrConfigError(f"FaultProxy({upstream!r}): expected a port from 1 to 65535")
     return (socket.AF_INET6 if host.startswith("[") else socket.AF_INET), (host.strip("[]"), int(port))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
@@ -251,10 +253,50 @@ def test_where_nobody_listens_behind_it_connections_are_reset() -> None:
         assert proxy.counters["unreachable"] == 1
 
 
-@pytest.mark.parametrize("upstream", ["", "127.0.0.1:5570", "tcp://127.0.0.1", "tcp://:1", "udp://127.0.0.1:1"])
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+def test_a_name_that_no_host_can_have_is_as_unreachable(host: str) -> None:
+    with FaultProxy(f"tcp://{host}:1") as proxy:
+        for _ in range(2):
+            with pytest.raises(ConnectionResetError), connect(proxy) as side:
+                side.recv(1)
+        assert proxy.counters["unreachable"] == 2
+
+
+@pytest.mark.parametrize(
+    "upstream", ["", "127.0.0.1:5570", "tcp://127.0.0.1", "tcp://:1", "udp://127.0.0.1:1", "tcp://127.0.0.1:²"]
+)
 def test_what_is_no_address_is_refused(upstream: str) -> None:
     with pytest.raises(ActrConfigError, match="expected tcp"):
         FaultProxy(upstream)
+
+
+@pytest.mark.parametrize("port", [0, 65_536, 99_999])
+def test_what_is_no_port_is_refused(port: int) -> None:
+    with pytest.raises(ActrConfigError, match=f"tcp://127.0.0.1:{port}.*a port from 1 to 65535"):
+        FaultProxy(f"tcp://127.0.0.1:{port}")
+
+
+def test_a_proxy_is_entered_once_and_works_no_longer_than_that() -> None:
+    proxy = FaultProxy("tcp://127.0.0.1:1")
+    with pytest.raises(ActrConfigError, match="does not run"):
+        proxy.stall()
+    with proxy:
+        url = proxy.url
+        with pytest.raises(ActrConfigError, match="entered already"), proxy:
+            pass
+        assert proxy.url == url
+        proxy.stall()
+    with pytest.raises(ActrConfigError, match="entered already"), proxy:
+        pass
+    with pytest.raises(ActrConfigError, match="does not run"):
+        proxy.heal()
+
+
+def test_a_proxy_that_is_never_entered_leaves_nothing_open() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        FaultProxy("tcp://127.0.0.1:1")
+        gc.collect()
 
 
 # real nodes behind it
