@@ -7,8 +7,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -122,14 +122,14 @@ class SupervisedCluster:
     # what is done
 
     def start(self, name: str) -> None:
-        """Start it, and wait until it runs."""
-        with self._supervisord.rpc() as rpc:
+        """Start it, and wait until it runs. `AssertionError` with its log if it does not, or if it ran already."""
+        with self._asking("start", name) as rpc:
             rpc.startProcess(self._full(name))
         self._wait(name, self._has_started, "not RUNNING", PATIENCE_S)
 
     def stop(self, name: str) -> None:
         """Stop it as supervisord does, by SIGTERM first, and wait until it has ended. Nothing happens if it has."""
-        with self._supervisord.rpc() as rpc:
+        with self._asking("stop", name) as rpc:
             try:
                 rpc.stopProcess(self._full(name))
             except Fault as fault:
@@ -174,11 +174,27 @@ class SupervisedCluster:
         deadline = time.monotonic() + timeout
         while (log := self.log(name)).count(text) < times:
             if time.monotonic() >= deadline:
-                raise AssertionError(f"{name} has not written {text!r} within {timeout} s, but: {log[-4000:]}")
+                often = f" {times} times" if times > 1 else ""
+                raise AssertionError(f"{name} has not written {text!r}{often} within {timeout} s, but: {log[-4000:]}")
             time.sleep(_POLL_S)
         return log
 
     # private
+
+    @contextmanager
+    def _asking(self, what: str, name: str) -> Iterator[Any]:
+        """Ask supervisord to do it; what it refuses is told with what there is."""
+        try:
+            with self._supervisord.rpc() as rpc:
+                yield rpc
+        except Fault as fault:
+            raise AssertionError(
+                f"supervisord does not {what} {name}: {fault.faultString}: {self.info(name)}\n{self.log(name)[-4000:]}"
+            ) from None
+        except OSError as error:
+            raise AssertionError(
+                f"supervisord can't be asked to {what} {name}: {error}: {self._supervisord.said()}"
+            ) from None
 
     def _wait(self, name: str, is_so: Callable[[dict[str, Any]], object], what: str, timeout: float) -> dict[str, Any]:
         deadline = time.monotonic() + timeout

@@ -51,13 +51,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SupervisedClus
             autorestart=False,
         ),
         "later": Program(["/bin/sleep", "60"], autostart=False),
+        "dying": Program(["/bin/sh", "-c", "echo no luck; exit 3"], autostart=False, startsecs=1),
     }
     with SupervisedCluster(folder, programs, looks_every=0.05) as cluster:
         yield cluster
 
 
 def test_it_begins_with_a_broker_and_all_that_starts_by_itself(cluster: SupervisedCluster) -> None:
-    assert cluster.names == ["broker", "server_0", "server_1", "odd", "later"]
+    assert cluster.names == ["broker", "server_0", "server_1", "odd", "later", "dying"]
     assert f"ready endpoint={cluster.url}" in cluster.log("broker")
     for name in ("server_0", "server_1"):
         assert is_alive(cluster.pid(name))
@@ -99,9 +100,22 @@ def test_a_program_is_started_and_stopped_when_told_to(cluster: SupervisedCluste
     cluster.stop("later")  # once more does no harm
 
 
+def test_a_start_that_fails_is_told_with_the_log_of_the_program(cluster: SupervisedCluster) -> None:
+    with pytest.raises(AssertionError, match=r"(?s)does not start dying: .*Exited too quickly.*no luck"):
+        cluster.start("dying")
+    cluster.stop("dying")
+
+
+def test_a_program_that_runs_already_is_not_started_and_that_is_told(cluster: SupervisedCluster) -> None:
+    with pytest.raises(AssertionError, match=r"(?s)does not start broker: ALREADY_STARTED.*RUNNING.*ready endpoint"):
+        cluster.start("broker")
+
+
 def test_what_is_waited_for_in_vain_is_told_with_what_there_was(cluster: SupervisedCluster) -> None:
     with pytest.raises(AssertionError, match=r"has not written 'never' within 0.1 s, but: ready endpoint"):
         cluster.wait_log("broker", "never", timeout=0.1)
+    with pytest.raises(AssertionError, match=r"has not written 'ready endpoint' 99 times within 0.1 s, but: ready"):
+        cluster.wait_log("broker", "ready endpoint", timeout=0.1, times=99)
     with pytest.raises(AssertionError, match=r"not STOPPED within 0.1 s: .*RUNNING"):
         cluster.wait_state("broker", "STOPPED", timeout=0.1)
     with pytest.raises(ActrConfigError, match="no process 'server' in this cluster; there are broker, server_0"):
@@ -117,6 +131,17 @@ def test_nothing_outlives_it_not_even_what_was_stopped_by_a_signal(tmp_path: Pat
     for pid in pids:
         assert not is_alive(pid)
     assert not folder.exists()
+
+
+def test_a_supervisord_that_has_ended_is_told_by_whatever_is_asked_of_it(tmp_path: Path) -> None:
+    with SupervisedCluster(tmp_path, {"later": Program(["/bin/sleep", "60"], autostart=False)}) as cluster:
+        broker = cluster.pid("broker")
+        cluster.process.kill()
+        cluster.process.wait()
+        for deed in (cluster.start, cluster.stop, cluster.restart):
+            with pytest.raises(AssertionError, match=r"can't be asked to \w+ later: .*refused"):
+                deed("later")
+        wait_gone(broker)
 
 
 def test_a_program_that_does_not_start_is_told_and_nothing_is_left(tmp_path: Path) -> None:
