@@ -17,6 +17,7 @@ from actrzmq.brokerd.broker import Broker
 from actrzmq.errors import ActrConfigError, ActrTimeoutError
 from actrzmq.identity import ActrType
 from actrzmq.manifest import Manifest, load_broker_settings
+from actrzmq.manifest.values import broker_address
 from actrzmq.runtime.context import Context
 from actrzmq.runtime.decorators import as_workload
 from actrzmq.runtime.node import ActrNode, ActrRef
@@ -115,7 +116,8 @@ class LocalCluster:
         What it is follows from `manifest`, else from the `Actr.toml` of the project whose generated code a workload is,
         else from the first service: `demo.Greeter` makes a node of type `test+Greeter` with the name `greeter`. `type`,
         `name` and `visible` override; `toml` is more for a manifest that is made up, as `[system.streams]` with
-        `path = "relay"`. `url` has it reach the broker another way, as through a `FaultProxy`.
+        `path = "relay"`. `url` has it reach the broker another way, as through a `FaultProxy`: `ActrConfigError` for
+        what is no address of one.
         """
         node = self.attach(*workloads, type=type, name=name, manifest=manifest, toml=toml, url=url, visible=visible)
         try:
@@ -141,6 +143,9 @@ class LocalCluster:
         """As `start`, but the node has not been started: for tests of a start."""
         if not self.is_open:
             raise ActrConfigError("the cluster does not run; start nodes within `async with`")
+        wrong = broker_address(url) if url else None
+        if wrong:
+            raise ActrConfigError(f"url={url!r} {wrong}")
         served = [as_workload(workload) for workload in workloads]
         found = manifest_for(served, self.folder, manifest, type, name, toml)
         given = {} if visible is None else {"visible": visible}

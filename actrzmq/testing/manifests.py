@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,9 @@ def manifest_for(
     manifest = given if isinstance(given, Manifest) else _found(workloads, given)
     if manifest is None:
         kind = kind or ActrType(MANUFACTURER, _service(workloads))
-        return load_manifest(_written(folder, kind, name or kind.name.lower(), toml), environ={})
+        manifest = load_manifest(_written(folder, kind, name or kind.name.lower(), toml), environ={})
+        is_given = "drain_ms" in toml
+        return manifest if is_given else replace(manifest, runtime=replace(manifest.runtime, drain_ms=DRAIN_MS))
     if toml:
         raise ActrConfigError(f"toml= is for a node without a manifest; this one has {manifest.path}")
     return replace(manifest, actor_type=kind or manifest.actor_type, name=name or manifest.name)
@@ -42,11 +45,11 @@ def manifest_for(
 
 def _written(folder: Path, kind: ActrType, name: str, toml: str) -> Path:
     path = Path(tempfile.mkdtemp(prefix=f"{kind.name}-", dir=folder)) / MANIFEST_NAME
+    quoted = json.dumps(name, ensure_ascii=False)
     package = (
-        f"package = {{ name = {name!r}, actr_type = {{ manufacturer = '{kind.manufacturer}', name = '{kind.name}' }} }}"
+        f"package = {{ name = {quoted}, actr_type = {{ manufacturer = '{kind.manufacturer}', name = '{kind.name}' }} }}"
     )
-    runtime = "" if "[system.runtime]" in toml else f"[system.runtime]\ndrain_ms = {DRAIN_MS}\n"
-    path.write_text(f"{package}\n{runtime}{toml}\n")
+    path.write_text(f"{package}\n{toml}\n")
     return path
 
 

@@ -232,6 +232,15 @@ def test_outside_of_the_with_a_cluster_says_so() -> None:
     asyncio.run(main())
 
 
+def test_where_no_broker_can_be_a_node_is_not_sent() -> None:
+    async def main() -> None:
+        async with LocalCluster() as cluster:
+            with pytest.raises(ActrConfigError, match=r"url='tcp://127.0.0.1' is not an address such as"):
+                await cluster.start(url="tcp://127.0.0.1")
+
+    asyncio.run(main())
+
+
 def test_a_start_that_fails_leaves_a_cluster_that_works() -> None:
     class Broken(Greeter):
         def on_start(self) -> None:

@@ -51,6 +51,24 @@ def test_a_manifest_that_is_made_up_takes_more(tmp_path: Path) -> None:
     assert (found.streams.path, found.runtime.drain_ms) == (StreamPath.RELAY, 7)
 
 
+@pytest.mark.parametrize(
+    ("more", "drain_ms"),
+    [
+        ("[system]\nruntime = { drain_ms = 7 }", 7),
+        ("[system]\nruntime.uvloop = true", DRAIN_MS),
+        ("system.runtime.drain_ms = 7", 7),
+        ("[system.runtime]\nuvloop = true", DRAIN_MS),
+    ],
+)
+def test_more_may_be_said_in_each_way_that_toml_has(tmp_path: Path, more: str, drain_ms: int) -> None:
+    assert manifest_for([], tmp_path, toml=more).runtime.drain_ms == drain_ms
+
+
+@pytest.mark.parametrize("name", ["it's", 'it\'s-"x"', "grüße", "🙂"])
+def test_a_name_arrives_as_it_was_given(tmp_path: Path, name: str) -> None:
+    assert manifest_for([], tmp_path, name=name).name == name
+
+
 def test_the_environment_of_who_runs_the_tests_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACTRZMQ_BROKER", "nonsense")
     manifest_for([], tmp_path)
