@@ -54,6 +54,8 @@ def launcher(program: Program) -> str:
 
     The runtime stops when the process in `ACTRZMQ_PARENT` is gone, so that it does not outlive a supervisord.
     """
+    if isinstance(program.command, str):
+        raise ActrConfigError(f"the command {program.command!r}: expected a list, as in [sys.executable, 'main.py']")
     for text in (*program.command, *program.environment, *program.environment.values()):
         if "\0" in text:
             raise ActrConfigError(f"{text!r}: neither a command nor an environment may have NUL in it")

@@ -41,6 +41,7 @@ class SupervisedCluster:
 
     supervisord notices an end within a second; `looks_every` makes it look more often (seconds).
     `patience` is how long all may take to start.
+    Logs that an earlier cluster has left in `folder` are removed at the start; all else stays there.
     Waiting raises `AssertionError` with what there was instead. May be used from one thread at a time.
     """
 
@@ -60,12 +61,15 @@ class SupervisedCluster:
         self._patience = patience
         self._exits = ExitStack()
         self._names: dict[str, str] = {}
+        self._is_open = False
         self.url: str
         """Where the broker is, over all its restarts."""
         self.process: subprocess.Popen[bytes]
         """supervisord itself."""
 
     def __enter__(self) -> Self:
+        if self._is_open:
+            raise ActrConfigError("this cluster runs already")
         self.folder.mkdir(parents=True, exist_ok=True)
         short = short_folder()  # for sockets: nobody else can take them meanwhile, as a port that is free again
         with ExitStack() as exits:
@@ -76,6 +80,8 @@ class SupervisedCluster:
             self._names = {
                 one: full for name, kind in programs.items() for one, full in process_names(name, kind).items()
             }
+            for one in self._names:
+                self._log_path(one).unlink(missing_ok=True)
             self._supervisord = Supervisord(self._write(programs), self._socket, self._environment(), self._looks_every)
             self.process = self._supervisord.process
             exits.callback(self._stop)
@@ -86,11 +92,13 @@ class SupervisedCluster:
             if BROKER not in self._programs:
                 self.wait_log(BROKER, "ready endpoint=", self._patience)
             self._exits = exits.pop_all()
+        self._is_open = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_open = False
         self._exits.close()
 
     @property
@@ -116,7 +124,7 @@ class SupervisedCluster:
     def log(self, name: str) -> str:
         """What it has written so far, over all its lives."""
         self._full(name)
-        path = self.folder / f"{name}.log"
+        path = self._log_path(name)
         return path.read_text(errors="replace") if path.exists() else ""
 
     # what is done
@@ -213,6 +221,9 @@ class SupervisedCluster:
     def _has_started(self, info: Mapping[str, Any]) -> bool:
         """Does it run, or has it run to its end already?"""
         return info.get("statename") == "EXITED" or self._runs(info)
+
+    def _log_path(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
 
     def _full(self, name: str) -> str:
         try:

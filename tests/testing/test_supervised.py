@@ -133,6 +133,17 @@ def test_nothing_outlives_it_not_even_what_was_stopped_by_a_signal(tmp_path: Pat
     assert not folder.exists()
 
 
+def test_a_folder_may_be_taken_again_and_what_was_logged_there_is_not_taken_for_new(tmp_path: Path) -> None:
+    for name in ("broker", "sleeper"):
+        (tmp_path / f"{name}.log").write_text("ready endpoint=of long ago\n")
+    with SupervisedCluster(tmp_path, {"sleeper": Program(["/bin/sleep", "60"])}) as cluster:
+        assert Path(cluster.url.removeprefix("ipc://")).exists()
+        assert cluster.log("broker").count("ready endpoint") == 1
+        assert cluster.log("sleeper") == ""
+        with pytest.raises(ActrConfigError, match="runs already"):
+            cluster.__enter__()
+
+
 def test_a_supervisord_that_has_ended_is_told_by_whatever_is_asked_of_it(tmp_path: Path) -> None:
     with SupervisedCluster(tmp_path, {"later": Program(["/bin/sleep", "60"], autostart=False)}) as cluster:
         broker = cluster.pid("broker")
@@ -170,6 +181,12 @@ def test_supervisord_that_is_killed_takes_the_broker_with_it(tmp_path: Path) -> 
         os.kill(test.pid, signal.SIGKILL)
         for pid in pids:
             wait_gone(pid)
+
+
+def test_a_command_in_one_piece_is_refused(tmp_path: Path) -> None:
+    command = "python main.py"
+    with pytest.raises(ActrConfigError, match=r"'python main.py': expected a list"):
+        SupervisedCluster(tmp_path, {"server": Program(command)}).__enter__()
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a]", "../a"])
