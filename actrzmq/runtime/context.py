@@ -246,6 +246,7 @@ class Context:
     ) -> StreamWriter:
         """Send as a context: `async with ctx.open_stream(dest, id) as out: await out.send(b"…")`.
 
-        Opens on entering, ends (and waits for the end) on leaving, aborts if the block raises.
+        Opens on entering, ends (and waits for the end) on leaving, aborts if the block raises or is cancelled, also in
+        that wait.
         """
         return StreamWriter(self._parts.outlets, dest, stream_id, payload_type)

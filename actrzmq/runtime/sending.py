@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from actrzmq.errors import ActrConfigError, ActrStreamError, ActrTimeoutError, Status
@@ -13,6 +14,8 @@ from actrzmq.wire.messages import DataStream
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+CANCELLED = "given up by its sender, which was cancelled"
 
 
 class StreamWriter:
@@ -50,10 +53,14 @@ class StreamWriter:
     ) -> None:
         self._is_open = False
         if error is not None:
-            await self._outlets.abort(self._dest, self._stream_id, shown(error))
+            is_cancelled = isinstance(error, asyncio.CancelledError)
+            await self._outlets.abort(self._dest, self._stream_id, CANCELLED if is_cancelled else shown(error))
             return
         try:
             await self._outlets.end(self._dest, self._stream_id, DEFAULT_TIMEOUT_MS)
         except ActrTimeoutError as late:  # nobody is left who could try again
             await self._outlets.abort(self._dest, self._stream_id, f"given up by its sender: {late}")
+            raise
+        except asyncio.CancelledError:  # as little as there
+            await self._outlets.abort(self._dest, self._stream_id, CANCELLED)
             raise

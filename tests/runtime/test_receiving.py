@@ -457,6 +457,36 @@ async def test_a_block_whose_end_is_not_acknowledged_gives_its_stream_up(
     assert sender.statistics()["streams.sending"] == 0
 
 
+@pytest.mark.parametrize("is_sent", [True, False])
+async def test_a_block_that_is_cancelled_gives_its_stream_up_in_words(world: World, is_sent: bool) -> None:
+    sender, receiver = await ends(world)
+
+    async def hang(frame: DataStream, sender: ActrId) -> None:
+        await asyncio.Event().wait()
+
+    handle = await receiver.context().register_stream("s", hang)
+    entered = asyncio.Event()
+
+    async def send() -> None:
+        async with sender.context().open_stream(to(receiver), "s") as out:
+            await out.send(b"x")
+            entered.set()
+            if not is_sent:
+                await asyncio.Event().wait()
+
+    sending = asyncio.create_task(send())
+    await entered.wait()
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(sending, 5)
+    with pytest.raises(ActrStreamError, match="stream s: given up by its sender, which was cancelled"):
+        await handle.wait_closed(5_000)
+    assert sender.statistics()["streams.sending"] == 0
+    again = await receiver.context().register_stream("s", lambda frame, sender: None)
+    await feed(sender, receiver)
+    assert await again.wait_closed(5_000) == 10
+
+
 async def test_the_stream_of_the_quickstart_flows_and_its_server_bears_a_client_that_goes(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
