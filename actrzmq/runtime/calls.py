@@ -17,7 +17,7 @@ from actrzmq.net.clock import boottime_ms
 from actrzmq.net.link import Link
 from actrzmq.runtime.agreements import Agreements
 from actrzmq.runtime.balancing import Balancer, PreparedCall
-from actrzmq.runtime.dest import Dest
+from actrzmq.runtime.dest import Dest, no_dest
 from actrzmq.runtime.limits import DEFAULT_TIMEOUT_MS, check_body, check_metadata, check_name, check_timeout
 from actrzmq.runtime.lookup import Lookup
 from actrzmq.runtime.messages import is_idempotent, response_of
@@ -80,7 +80,10 @@ class Calls:
         body = self._encode(request, route_key)
         signal = payload_type is not None and is_signal(payload_type)
         extra = check_metadata(metadata) if metadata else None
-        actor_type = dest.actor_type
+        try:
+            actor_type = dest.actor_type
+        except AttributeError:
+            raise no_dest(dest) from None
         if actor_type is not None:
             call = PreparedCall(route_key, body, deadline, chain, signal, extra)
             idempotent = isinstance(request, Message) and is_idempotent(type(request), route_key)
@@ -167,8 +170,12 @@ class Calls:
         route_key = check_name(route_key, "route key")
         body = self._encode(request, route_key)
         signal, extra = is_signal(payload_type), check_metadata(metadata)
-        if dest.actor_type is not None:
-            serial = await self._balancer.pick(dest.actor_type, route_key, (), deadline, wait=False)
+        try:
+            actor_type = dest.actor_type
+        except AttributeError:
+            raise no_dest(dest) from None
+        if actor_type is not None:
+            serial = await self._balancer.pick(actor_type, route_key, (), deadline, wait=False)
             now = boottime_ms()
         else:
             serial = self._session.serial if dest.id is None else dest.id.serial

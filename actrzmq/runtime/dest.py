@@ -45,3 +45,11 @@ class Dest(Struct, frozen=True):
 
 
 _OWN = Dest()
+
+
+def no_dest(dest: object) -> ActrConfigError:
+    """The error for something else in place of a `Dest`: for an AttributeError, so that a `Dest` costs no check."""
+    return ActrConfigError(
+        f"{type(dest).__name__} {dest!s:.80}: expected a Dest; for one node, Dest.actor(id), "
+        "for any of a type, Dest.type(actor_type)"
+    )

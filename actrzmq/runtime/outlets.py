@@ -25,7 +25,7 @@ from actrzmq.net.clock import boottime_ms
 from actrzmq.net.link import Link
 from actrzmq.net.shell import Shell
 from actrzmq.runtime.agreements import Agreements
-from actrzmq.runtime.dest import Dest
+from actrzmq.runtime.dest import Dest, no_dest
 from actrzmq.runtime.limits import check_frame, check_name, check_timeout
 from actrzmq.runtime.payload import PayloadType, lane_of
 from actrzmq.runtime.standing import Standing
@@ -134,7 +134,10 @@ class Outlets:
     def send_nowait(self, dest: Dest, frame: DataStream) -> bool:
         """Send `frame` if its stream is open, has credit, and nothing is special about it; else `send` has to do it."""
         stream_id, sequence, payload, timestamp_ms, metadata = fields_of(frame)
-        actor = dest.id
+        try:
+            actor = dest.id
+        except AttributeError:
+            raise no_dest(dest) from None
         if (
             actor is None
             or type(stream_id) is not str
@@ -166,6 +169,8 @@ class Outlets:
 
     async def open(self, dest: Dest, stream_id: str, payload_type: PayloadType) -> Dest:
         """Open a stream and wait for that; returns the destination as one actor."""
+        if not isinstance(dest, Dest):
+            raise no_dest(dest)
         if dest.actor_type is not None:
             found = await self._agreements.discover(dest.actor_type, 0, all=False, patience=OPEN_WITHIN)
             dest = Dest.actor(found[0].id)
@@ -279,6 +284,8 @@ class Outlets:
             raise error
 
     def _serial(self, dest: Dest) -> Serial:
+        if not isinstance(dest, Dest):
+            raise no_dest(dest)
         if dest.actor_type is not None:
             raise ActrConfigError(
                 f"a stream goes to one actor, not to any of {dest.actor_type}: "

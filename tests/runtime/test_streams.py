@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -385,6 +386,25 @@ async def test_a_stream_goes_to_one_actor_unless_it_is_opened_as_a_context(world
     async with sender.context().open_stream(Dest.type(SERVER), "s") as out:
         await out.send(b"x")
     assert await handle.wait_closed(5_000) == 1
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda context, dest: context.call(dest, RUN, b""),
+        lambda context, dest: context.tell(dest, RUN, b""),
+        lambda context, dest: context.send_stream(dest, DataStream("s", 1, b"x")),
+        lambda context, dest: context.end_stream(dest, "s"),
+        lambda context, dest: context.abort_stream(dest, "s"),
+        lambda context, dest: context.open_stream(dest, "s").__aenter__(),
+    ],
+    ids=["call", "tell", "send_stream", "end_stream", "abort_stream", "open_stream"],
+)
+async def test_what_is_no_destination_is_refused_in_words(world: World, use: Callable[..., Awaitable[object]]) -> None:
+    node = await world.start()
+    for dest in (node.actor_id(), SERVER, "acme+Server", None):
+        with pytest.raises(ActrConfigError, match=r"expected a Dest; for one node, Dest\.actor\(id\)"):
+            await use(node.context(), dest)
 
 
 async def test_unregister_takes_no_more_and_tells_the_sender(world: World) -> None:
