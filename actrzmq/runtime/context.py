@@ -233,7 +233,8 @@ class Context:
         """End the stream; returns when the receiver has completed every frame.
 
         Raises `ActrStreamError` if it was closed otherwise, `ActrTimeoutError` after `timeout_ms` without progress at
-        the receiver. A stream of which nothing was sent is opened for it; one that has ended already stays so.
+        the receiver, its taking the stream being the first; it may be tried again. A stream of which nothing was sent
+        is opened for it; one that has ended already stays so.
         """
         await self._parts.outlets.end(dest, stream_id, timeout_ms)
 

@@ -193,12 +193,19 @@ class Outlets:
         key = (self._serial(dest), stream_id)
         timeout = check_timeout(timeout_ms) / 1000
         outlet = self._open.get(key)
+        is_new = outlet is None
         if outlet is None:
             if key in self._closed:
                 self._raise_closed(key)
                 return  # the receiver has completed it, or it has been ended before
             outlet = self._outlet(*key, PayloadType.StreamReliable)  # a stream of no frames has an end, too
-        await asyncio.shield(outlet.opening)
+        await asyncio.wait([outlet.opening], timeout=timeout)
+        if not outlet.opening.done():
+            if is_new:  # nobody has sent anything, and who gives up here is to leave nothing
+                await self.abort(dest, stream_id, "withdrawn by its sender")
+            raise ActrTimeoutError(
+                f"stream {stream_id}: {dest} has not taken it within {timeout_ms} ms; try again, or abort the stream"
+            )
         if not outlet.is_closed:
             self._session.streams.end(outlet.stream, boottime_ms())
             self._wake()

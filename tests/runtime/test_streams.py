@@ -646,6 +646,31 @@ async def test_an_end_gives_up_when_the_receiver_makes_no_progress(world: World)
     assert time.monotonic() - started < 1
 
 
+async def test_an_end_waits_for_the_opening_no_longer_than_asked(world: World) -> None:
+    sender, receiver = await world.start("Sender", drain_ms=200), await world.start("Receiver", Script())
+    started = time.monotonic()
+    with pytest.raises(ActrTimeoutError, match="stream s: .* has not taken it within 100 ms"):
+        await sender.context().end_stream(to(receiver), "s", 100)
+    assert time.monotonic() - started < 1
+    assert sender.statistics()["streams.sending"] == 0  # nobody is left who knows of it
+    await ask(sender, to(receiver))  # its withdrawal is there now
+    handle = await receiver.context().register_stream("s", Taker())
+    await sender.context().end_stream(to(receiver), "s")
+    assert await handle.wait_closed(5_000) == 0
+
+
+async def test_an_end_that_has_waited_too_long_for_the_opening_can_be_tried_again(world: World) -> None:
+    sender, receiver = await ends(world)
+    sending = asyncio.create_task(sender.context().send_stream(to(receiver), DataStream("s", 1, b"x")))
+    await until(lambda: sender.statistics()["streams.sending"], "it is being opened")
+    with pytest.raises(ActrTimeoutError, match="has not taken it"):
+        await sender.context().end_stream(to(receiver), "s", 50)
+    handle = await receiver.context().register_stream("s", Taker())
+    await sending
+    await sender.context().end_stream(to(receiver), "s")
+    assert await handle.wait_closed(5_000) == 1
+
+
 async def test_an_abort_of_what_is_not_open_is_nothing(world: World) -> None:
     sender, receiver = await ends(world)
     await sender.context().abort_stream(to(receiver), "s")
