@@ -13,6 +13,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from copy import copy
 from typing import Any, Protocol
 
 from actrzmq.core.channel import Uncopied, copied
@@ -232,7 +233,7 @@ class ReaderInbox(Inbox):
         while not self.batches:
             if self.is_closed:
                 if self.outcome is not None:
-                    raise self.outcome
+                    raise copy(self.outcome)  # as for a handle
                 raise StopAsyncIteration
             self._wakeup = self._loop.create_future()
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from copy import copy
 from typing import TYPE_CHECKING
 
 from actrzmq.errors import ActrRuntimeError, ActrTimeoutError
@@ -55,7 +56,7 @@ class StreamHandle:
         except TimeoutError:
             raise ActrTimeoutError(f"stream {self.stream_id} has not ended within {timeout_ms} ms") from None
         if self._inbox.outcome is not None:
-            raise self._inbox.outcome
+            raise copy(self._inbox.outcome)  # an error that is raised holds what its callers had at hand
         return self._inbox.frames
 
     def expect(self, sender: ActrId) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from collections.abc import Awaitable, Callable
 
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from actrzmq import ActrId, ActrRuntimeError, Context, DataStream
+from actrzmq import ActrId, ActrRuntimeError, ActrStreamError, Context, DataStream
 from actrzmq.core.outgoing import OutStream
 from actrzmq.core.sending import SendChannel
 from actrzmq.runtime.outlets import Outlet
@@ -85,3 +86,27 @@ async def test_an_ended_stream_holds_nothing_of_those_who_were_told_so(world: Wo
     ballast = await asyncio.wait_for(sending, 5)
     gc.collect()
     assert ballast() is None
+
+
+@pytest.mark.parametrize("by", ["handle", "reader"])
+async def test_how_a_received_stream_has_ended_holds_nothing_of_those_who_ask(world: World, by: str) -> None:
+    context = (await world.start()).context()
+    ask_again: Callable[[], Awaitable[object]]
+    if by == "handle":
+        handle = await context.register_stream("s", take)
+        await handle.close()
+        ask_again = handle.wait_closed
+    else:
+        reader = context.stream("s")
+        await reader.aclose()
+        ask_again = reader.__anext__
+
+    async def wait() -> weakref.ref[Ballast]:
+        ballast = Ballast()
+        with pytest.raises(ActrStreamError, match="closed by its receiver"):
+            await ask_again()
+        return weakref.ref(ballast)
+
+    kept = [await wait() for _ in range(3)]
+    gc.collect()
+    assert [ballast() for ballast in kept] == [None] * 3
