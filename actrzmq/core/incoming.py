@@ -158,7 +158,8 @@ class InStreams:
         """The node stops or was fenced: every stream ends here and there."""
         for stream in list(self._by_channel.values()):
             # CANCELLED: to a sender of which everything is done, this is no failure.
-            self._cancel(stream, ActrStreamError(error.message, code=Status.CANCELLED), now)
+            message = f"stream {stream.receiver.stream_id}: {error.message}"
+            self._cancel(stream, ActrStreamError(message, code=Status.CANCELLED), now)
         self._early.clear()
         self.receivers.end_known_senders(error)
 

@@ -649,7 +649,7 @@ async def test_an_end_gives_up_when_the_receiver_makes_no_progress(world: World)
 async def test_an_end_waits_for_the_opening_no_longer_than_asked(world: World) -> None:
     sender, receiver = await world.start("Sender", drain_ms=200), await world.start("Receiver", Script())
     started = time.monotonic()
-    with pytest.raises(ActrTimeoutError, match="stream s: .* has not taken it within 100 ms"):
+    with pytest.raises(ActrTimeoutError, match=r"stream s: .* has not taken it within 100 ms"):
         await sender.context().end_stream(to(receiver), "s", 100)
     assert time.monotonic() - started < 1
     assert sender.statistics()["streams.sending"] == 0  # nobody is left who knows of it
@@ -778,6 +778,15 @@ async def test_a_stream_whose_sender_stops_ends_as_failed(world: World) -> None:
         await handle.wait_closed(5_000)
     assert caught.value.details["last"] == "1"
     await stopping
+
+
+async def test_a_stream_whose_receiver_stops_ends_there_by_its_name(world: World) -> None:
+    sender, receiver = await ends(world)
+    handle = await receiver.context().register_stream("s", never)
+    await sender.context().send_stream(to(receiver), DataStream("s", 1, b"x"))
+    await receiver.shutdown()
+    with pytest.raises(ActrStreamError, match=r"^stream s: the node has stopped$"):
+        await handle.wait_closed(5_000)
 
 
 async def test_a_sender_whose_receiver_stops_is_told(world: World) -> None:
