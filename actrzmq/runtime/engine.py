@@ -87,7 +87,7 @@ class Engine:
         )
         self.inboxes = Inboxes(session, wake, standing, self._tasks, self._counters, self._callback_raised)
         wish = Wish[manifest.streams.path.name]
-        self.outlets = Outlets(session, self.shell, standing, self.agreements, wish)
+        self.outlets = Outlets(session, self.shell, standing, self.agreements, self._counters, wish)
         self.parts = Parts(session, standing, self.lookup, self.agreements, self.calls, self.inboxes, self.outlets)
         self._error_hooks = ErrorHooks(self._tasks, self._counters)
         self.dispatch = Dispatch(routes, self.parts, link, wake, standing, self._error_hooks)

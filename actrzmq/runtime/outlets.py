@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable
-from copy import copy
 
 from actrzmq.core.channel import fields_of
 from actrzmq.core.packing import credit_bytes
@@ -26,17 +25,13 @@ from actrzmq.net.link import Link
 from actrzmq.net.shell import Shell
 from actrzmq.runtime.agreements import Agreements
 from actrzmq.runtime.dest import Dest, no_dest
+from actrzmq.runtime.endings import Endings
 from actrzmq.runtime.limits import check_frame, check_name, check_timeout
 from actrzmq.runtime.payload import PayloadType, lane_of
 from actrzmq.runtime.standing import Standing
 from actrzmq.wire.messages import MAX_INT, DataStream
 
-CLOSED_STREAMS = 1_000
-"""Streams that have ended, remembered so that their senders hear of it at their next step, at most."""
 OPEN_WITHIN = 30_000
-
-_Ending = tuple[ActrRuntimeError | None, ActrRuntimeError | None]
-"""How a stream has ended: its outcome, and (where that is None) what only one who goes on sending is told."""
 
 
 class Outlet:
@@ -119,6 +114,7 @@ class Outlets:
         shell: Shell,
         standing: Standing,
         agreements: Agreements,
+        counters: Counter[str],
         wish: Wish,
     ) -> None:
         self._session = session
@@ -129,7 +125,7 @@ class Outlets:
         self._agreements = agreements
         self._wish = wish
         self._open: dict[tuple[Serial, str], Outlet] = {}
-        self._closed: OrderedDict[tuple[Serial, str], _Ending] = OrderedDict()
+        self._endings = Endings(counters)
 
     def send_nowait(self, dest: Dest, frame: DataStream) -> bool:
         """Send `frame` if its stream is open, has credit, and nothing is special about it; else `send` has to do it."""
@@ -195,7 +191,7 @@ class Outlets:
         outlet = self._open.get(key)
         is_new = outlet is None
         if outlet is None:
-            if key in self._closed:
+            if key in self._endings:
                 self._raise_closed(key)
                 return  # the receiver has completed it, or it has been ended before
             outlet = self._outlet(*key, PayloadType.StreamReliable)  # a stream of no frames has an end, too
@@ -218,7 +214,7 @@ class Outlets:
             done = outlet.completed
             await asyncio.wait([outlet.ending], timeout=timeout)
         if outlet.outcome is not None:
-            self._closed.pop(key, None)
+            self._endings.take(key)
             raise outlet.outcome
 
     async def abort(self, dest: Dest, stream_id: str, reason: str) -> None:
@@ -229,7 +225,7 @@ class Outlets:
             self._session.abort_stream(outlet.stream, ActrStreamError(f"stream {stream_id}: {reason}"), boottime_ms())
             self._wake()
             await asyncio.shield(outlet.ending)
-            self._closed.pop(key, None)
+            self._endings.take(key)
 
     def queued(self, stream: OutStream, channel: SendChannel) -> None:
         """Frames wait in the `channel` of `stream`: they go with the next turn, or at once if they fill a message."""
@@ -249,11 +245,8 @@ class Outlets:
         key = (outlet.stream.peer.serial, outlet.stream_id)
         if self._open.get(key) is outlet:
             del self._open[key]
-            # No more than that: the stream itself would take 7 KiB here, and hold all that is known of its receiver. A
-            # copy, since an error that is raised holds all that its sender had at hand, such as the frame.
-            self._closed[key] = (copy(outcome), outlet.stream.farewell)
-            if len(self._closed) > CLOSED_STREAMS:
-                self._closed.popitem(last=False)
+            # No more than that: the stream itself would take 7 KiB here, and hold all that is known of its receiver.
+            self._endings.add(key, outcome, outlet.stream.farewell)
         outlet.closed(outcome)
 
     def close_all(self, error: Callable[[], ActrRuntimeError]) -> None:
@@ -285,8 +278,7 @@ class Outlets:
 
         If all that was sent is done, only one who `goes_on` sending is told.
         """
-        outcome, farewell = self._closed.pop(key, (None, None))
-        error = outcome or (farewell if goes_on else None)
+        error = self._endings.take(key, goes_on=goes_on)
         if error is not None:
             raise error
 

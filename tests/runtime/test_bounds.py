@@ -20,10 +20,10 @@ async def take(frame: DataStream, sender: object) -> None:
     """A callback that takes whatever comes."""
 
 
-async def test_of_streams_that_were_closed_only_the_latest_are_remembered(
+async def test_of_streams_that_were_closed_only_the_latest_are_remembered_and_the_others_counted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actrzmq.runtime.outlets.CLOSED_STREAMS", 3)
+    monkeypatch.setattr("actrzmq.runtime.endings.UNHEARD", 3)
     sender, receiver = await world.start("Sender", drain_ms=100), await world.start("Receiver", drain_ms=100)
     ids = [f"s{number}" for number in range(5)]
     for stream_id in ids:
@@ -31,6 +31,7 @@ async def test_of_streams_that_were_closed_only_the_latest_are_remembered(
         await sender.context().send_stream(to(receiver), DataStream(stream_id, 1, b"x"))
         await receiver.context().unregister_stream(stream_id)
         await until(lambda: not sender.statistics()["streams.sending"], "the sender has heard")
+    assert sender.statistics()["streams.endings_forgotten"] == 2
     for stream_id in ids:
         await receiver.context().register_stream(stream_id, take)
     for stream_id in ids[:2]:  # forgotten: opened anew
@@ -42,13 +43,29 @@ async def test_of_streams_that_were_closed_only_the_latest_are_remembered(
 
 
 async def test_streams_that_came_to_their_end_are_forgotten_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actrzmq.runtime.outlets.CLOSED_STREAMS", 3)
+    monkeypatch.setattr("actrzmq.runtime.endings.COMPLETE", 3)
     node = await world.start()
     for number in range(10):
         await node.context().register_stream(f"s{number}", take)
         await node.context().send_stream(Dest.local(), DataStream(f"s{number}", 1, b"x"))
         await node.context().end_stream(Dest.local(), f"s{number}")
-    assert [stream_id for _, stream_id in node._engine.outlets._closed] == ["s7", "s8", "s9"]
+    serial, endings = node.actor_id().serial, node._engine.outlets._endings
+    assert [f"s{number}" for number in range(10) if (serial, f"s{number}") in endings] == ["s7", "s8", "s9"]
+    assert "streams.endings_forgotten" not in node.statistics()
+
+
+async def test_a_sender_is_told_however_many_streams_its_receiver_has_closed_at_once(world: World) -> None:
+    sender, receiver = await world.start("Sender", drain_ms=100), await world.start("Receiver", drain_ms=100)
+    ids = [f"s{number}" for number in range(1_100)]
+    handles = [await receiver.context().register_stream(stream_id, take) for stream_id in ids]
+    context = sender.context()
+    await asyncio.gather(*(context.send_stream(to(receiver), DataStream(stream_id, 1, b"x")) for stream_id in ids))
+    for handle in handles:
+        await handle.close()
+    await until(lambda: not sender.statistics()["streams.sending"], "the sender has heard")
+    again = (context.send_stream(to(receiver), DataStream(stream_id, 2, b"x")) for stream_id in ids)
+    told = await asyncio.gather(*again, return_exceptions=True)
+    assert [str(each).partition(" to ")[0] for each in told] == [f"stream {stream_id}" for stream_id in ids]
 
 
 async def test_of_the_types_that_are_called_only_the_latest_are_watched(
