@@ -177,7 +177,8 @@ class ActrRef:
     async def wait_for_ctrl_c_and_shutdown(self) -> signal.Signals | None:
         """Serve until SIGINT, SIGTERM or SIGHUP, then drain and stop. A second signal ends the process at once.
 
-        Returns the signal; None if the node was shut down otherwise.
+        Returns the signal; None if the node was shut down otherwise. All nodes of the process that are waited for like
+        this hear the same signal.
 
         SIGHUP is left to a program that handles or ignores it itself. Signals reach the main thread only; on a loop in
         another one this waits for the shutdown. Raises as `wait_for_shutdown`.
@@ -188,7 +189,7 @@ class ActrRef:
             log.info("signal %s: draining for at most %d ms", number.name, self._manifest.runtime.drain_ms)
             received.set()
 
-        with listening(stop, always=(signal.SIGINT, signal.SIGTERM), if_free=(signal.SIGHUP,)) as ears:
+        with listening(stop, always=(signal.SIGINT, signal.SIGTERM), if_free=(signal.SIGHUP,), is_shared=True) as ears:
             log.info("serving id=%s; Ctrl-C or SIGTERM stops it", self.actor_id())
             ends = [asyncio.ensure_future(event.wait()) for event in (received, self._stopped)]
             try:

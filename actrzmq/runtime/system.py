@@ -58,6 +58,8 @@ class ActrSystem:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._task = None
+        if self._ears is not None:
+            self._ears.leave()
         try:
             for node in self._nodes:
                 await node.close()

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -175,6 +175,99 @@ async def test_two_that_listen_leave_nothing_behind_in_whichever_order_they_go(i
         assert signal.getsignal(NUMBER) is remains
         last.__exit__(None, None, None)
         assert signal.getsignal(NUMBER) is signal.SIG_DFL
+
+
+async def hear_all(count: int) -> tuple[list[signal.Signals], list[bool]]:
+    """What is heard by so many that share, with one around each that does not; and whether those heard anything."""
+    loop = asyncio.get_running_loop()
+    heard: list[asyncio.Future[signal.Signals]] = [loop.create_future() for _ in range(count)]
+    with ExitStack() as stack:
+        around = []
+        for one in heard:
+            around.append(stack.enter_context(listening(lambda number: None, always=[], if_free=[NUMBER])))
+            stack.enter_context(listening(one.set_result, always=[NUMBER], if_free=[], is_shared=True))
+        os.kill(os.getpid(), NUMBER)
+        return await asyncio.wait_for(asyncio.gather(*heard), 5), [ears.heard is not None for ears in around]
+
+
+async def test_all_that_share_a_signal_hear_it_and_none_around_them() -> None:
+    with handled_by(signal.SIG_DFL):
+        assert await hear_all(3) == ([NUMBER] * 3, [False] * 3)
+        assert signal.getsignal(NUMBER) is signal.SIG_DFL
+
+
+async def test_those_that_share_do_not_hear_what_one_inside_of_them_hears_alone() -> None:
+    inner: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
+    with (
+        handled_by(signal.SIG_DFL),
+        listening(lambda number: None, always=[NUMBER], if_free=[], is_shared=True) as outer,
+        listening(inner.set_result, always=[], if_free=[NUMBER]),
+    ):
+        os.kill(os.getpid(), NUMBER)
+        await asyncio.wait_for(inner, 5)
+        assert outer.heard is None
+
+
+SERVICES = """
+import asyncio, signal, sys
+from actrzmq import ActrSystem
+from tests.runtime.harness import Script
+
+async def serve(manifest):
+    async with await ActrSystem.from_toml(manifest) as system:
+        ref = await system.attach(Script()).start()
+        asyncio.get_running_loop().call_soon(lambda: print("serving", flush=True))
+        print((await ref.wait_for_ctrl_c_and_shutdown()).name, flush=True)
+
+async def main():
+    await asyncio.gather(*map(serve, sys.argv[1:]))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_one_signal_stops_all_services_of_a_process(world: World, number: signal.Signals) -> None:
+    manifests = [str(world.manifest(name)) for name in ("One", "Other")]
+    with spawn(SERVICES, *manifests, cwd=world.folder) as process:
+        assert [read(process) for _ in manifests] == ["serving", "serving"]
+        process.send_signal(number)
+        out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (0, f"{number.name}\n" * 2, "")
+
+
+TWO_SYSTEMS = """
+import asyncio, sys
+from actrzmq import ActrSystem
+from tests.runtime.harness import Script
+
+class Slow(Script):
+    async def on_stop(self, ctx):
+        print("stopping", flush=True)
+        await asyncio.sleep(60)
+
+async def main():
+    async with await ActrSystem.from_toml(sys.argv[1]) as outer, await ActrSystem.from_toml(sys.argv[2]) as inner:
+        await outer.attach(Slow()).start()
+        ref = await inner.attach(Script()).start()
+        asyncio.get_running_loop().call_soon(lambda: print("running", flush=True))
+        await {wait}
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("wait", ["asyncio.sleep(60)", "ref.wait_for_ctrl_c_and_shutdown()"])
+def test_a_second_signal_ends_a_program_while_the_other_system_of_two_leaves(world: World, wait: str) -> None:
+    manifests = [str(world.manifest(name, drain_ms=60_000)) for name in ("Outer", "Inner")]
+    with spawn(TWO_SYSTEMS.format(wait=wait), *manifests, cwd=world.folder) as process:
+        assert read(process) == "running"
+        process.send_signal(signal.SIGTERM)
+        assert read(process) == "stopping"
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert err in ("", "second signal SIGTERM: leaving at once\n")
 
 
 def test_outside_the_main_thread_no_signal_is_taken(world: World) -> None:
