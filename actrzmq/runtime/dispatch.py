@@ -112,18 +112,22 @@ class Dispatch:
             overloaded = ActrOverloaded(f"{target.route.route_key}: all {THREADS} threads are held by hanging handlers")
             self._finish(execution, overloaded)
             return
-        running = self._threads.submit(_run_blocking, execution, target, request, context).outcome
+        job = self._threads.submit(_run_blocking, execution, target, request, context)
         try:
-            returned, _ = await asyncio.shield(running)
+            returned, _ = await asyncio.shield(job.outcome)
             if inspect.isawaitable(returned):  # a `def` around an `async def`, as decorators make
                 returned = await _caught(returned)
             outcome = self._threaded(returned, target, context)
         except asyncio.CancelledError:
-            # A thread can't be cancelled: its slot stays taken until it returns, however long its caller has been gone.
-            self._abandoned += 1
-            self.counters["threads.abandoned"] += 1
-            running.add_done_callback(lambda _: self._returned(execution, target))
-            return
+            if not job.is_running and not job.outcome.done():  # no thread has begun it, and none ever will
+                self._threads.abandon(job)
+                outcome = _cancelled(execution)
+            else:
+                # A thread can't be cancelled: its slot stays taken until it returns, however long its caller is gone.
+                self._abandoned += 1
+                self.counters["threads.abandoned"] += 1
+                job.outcome.add_done_callback(lambda _: self._returned(execution, target))
+                return
         self._finish(execution, outcome)
 
     def _returned(self, execution: Execution, target: Target) -> None:

@@ -320,6 +320,42 @@ async def test_a_full_pool_of_hanging_threads_answers_at_once(world: World) -> N
     assert await ask(node, Dest.local(), "well", BLOCK) == "well"
 
 
+async def test_def_handlers_given_up_while_they_wait_for_a_thread_never_run_and_hold_none(world: World) -> None:
+    release = threading.Event()
+    ran: list[str] = []
+
+    def block(req: StringValue, ctx: Context) -> StringValue:
+        ran.append(req.value)
+        release.wait(20)
+        return req
+
+    node = await world.start("Node", Block(block))
+
+    def begin(text: str) -> asyncio.Task[str]:
+        return asyncio.create_task(ask(node, Dest.local(), text, BLOCK, timeout_ms=20_000))
+
+    def is_open(count: int) -> bool:
+        return node.statistics()["calls.running_or_queued"] == count
+
+    try:
+        holding = [begin("hold") for _ in range(64)]
+        await until(lambda: len(ran) == 64, "all threads are taken")
+        waiting = [begin("given up") for _ in range(64)]
+        await until(lambda: is_open(128), "the others wait for one")
+        for call in waiting:
+            call.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await until(lambda: is_open(64), "those that were given up have ended")
+        last = begin("last")
+        await until(lambda: is_open(65), "the last one waits")
+    finally:
+        release.set()
+    assert set(await asyncio.gather(*holding)) == {"hold"}
+    assert await last == "last"
+    assert set(ran) == {"hold", "last"}
+    assert not node.statistics().get("threads.abandoned")
+
+
 async def test_calls_made_in_a_handler_after_its_deadline_are_not_sent(world: World) -> None:
     tried: list[type] = []
     inner_ran: list[str] = []
