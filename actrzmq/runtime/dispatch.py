@@ -23,7 +23,7 @@ from actrzmq.runtime.parts import Parts
 from actrzmq.runtime.routes import Routes, Target
 from actrzmq.runtime.standing import Standing
 from actrzmq.runtime.tasks import end_tasks, starter
-from actrzmq.runtime.threads import THREADS, Threads
+from actrzmq.runtime.threads import THREADS, Job, Threads
 from actrzmq.runtime.workload import Route
 
 log = logging.getLogger("actrzmq.dispatch")
@@ -126,12 +126,15 @@ class Dispatch:
                 # A thread can't be cancelled: its slot stays taken until it returns, however long its caller is gone.
                 self._abandoned += 1
                 self.counters["threads.abandoned"] += 1
-                job.outcome.add_done_callback(lambda _: self._returned(execution, target))
+                job.outcome.add_done_callback(lambda _: self._returned(job, execution, target, context))
                 return
         self._finish(execution, outcome)
 
-    def _returned(self, execution: Execution, target: Target) -> None:
+    def _returned(self, job: Job, execution: Execution, target: Target, context: Context) -> None:
         self._abandoned -= 1
+        returned, _ = job.outcome.result()
+        if isinstance(returned, BaseException):  # nobody waits for it, but its author should see it
+            self._failed(returned, target, context)
         self._finish(execution, _cancelled(execution))
 
     def _threaded(self, returned: object, target: Target, context: Context) -> Outcome:

@@ -21,6 +21,7 @@ from actrzmq import (
     ActrGateNotInitialized,
     ActrRuntimeError,
     ActrSystem,
+    ActrTimeoutError,
     ActrTransportError,
     Context,
     DataStream,
@@ -189,6 +190,33 @@ async def test_on_error_hears_of_handlers_and_callbacks_that_raise(world: World)
             await out.send(b"x")
     await until(lambda: len(failing.heard) == 4, "the hook")
     assert failing.heard[2:] == [(client.actor_id(), LookupError), (None, KeyError)]
+
+
+async def test_on_error_and_the_log_hear_of_a_def_handler_that_raises_after_its_caller_has_gone(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = threading.Event()
+    heard: asyncio.Queue[BaseException] = asyncio.Queue()
+
+    @service("test.Late", exported=True)
+    class Late:
+        @rpc
+        def run(self, req: StringValue, ctx: Context) -> StringValue:
+            release.wait(10)
+            raise ValueError("the order is lost")
+
+        async def on_error(self, ctx: Context, error: BaseException) -> None:
+            heard.put_nowait(error)
+
+    node = await world.start("Node", Late())
+    try:
+        with pytest.raises(ActrTimeoutError):
+            await ask(node, Dest.local(), route_key="test.Late.Run", timeout_ms=100)
+        await until(lambda: node.statistics().get("threads.abandoned"), "it is given up")
+    finally:
+        release.set()
+    assert isinstance(await asyncio.wait_for(heard.get(), 5), ValueError)
+    assert "handler raised route=test.Late.Run" in caplog.text
 
 
 async def test_a_failing_on_error_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
