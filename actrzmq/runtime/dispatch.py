@@ -25,6 +25,7 @@ from actrzmq.runtime.standing import Standing
 from actrzmq.runtime.tasks import end_tasks, starter
 from actrzmq.runtime.threads import THREADS, Job, Threads
 from actrzmq.runtime.workload import Route
+from actrzmq.wire.messages import Tell
 
 log = logging.getLogger("actrzmq.dispatch")
 
@@ -62,7 +63,7 @@ class Dispatch:
         try:
             request = _decode(execution, target.route)
         except ActrDecodeError as error:
-            self._finish(execution, error)
+            self._refuse(execution, error, "tells.undecodable")
             return
         execution.drop_body()
         run = self._run if target.is_async else self._run_in_thread
@@ -92,6 +93,15 @@ class Dispatch:
         self._session.finish(execution, outcome, boottime_ms())
         self._wake()
 
+    def _refuse(self, execution: Execution, error: ActrRuntimeError, reason: str) -> None:
+        """Its handler does not run. Nobody waits for the answer of a tell, so that becomes a dead letter instead."""
+        request, caller = execution.request, execution.peer.name
+        if type(request) is Tell:
+            log.warning("tell dropped caller=%s reason=%s: %s", caller, reason, error.message)
+            self._session.counters[reason] += 1
+            self._session.drops.note(reason, "tell", request.route, caller)
+        self._finish(execution, error)
+
     async def _run(self, execution: Execution, target: Target, request: Message) -> None:
         self._unbegun.discard(execution)
         context = Context(self._parts, execution)
@@ -102,7 +112,7 @@ class Dispatch:
         except asyncio.CancelledError:
             outcome = _cancelled(execution)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, SystemExit too, is its answer
-            outcome = self._failed(error, target, context)
+            outcome = self._failed(error, execution, target, context)
         self._finish(execution, outcome)
 
     async def _run_in_thread(self, execution: Execution, target: Target, request: Message) -> None:
@@ -110,14 +120,14 @@ class Dispatch:
         context = Context(self._parts, execution)
         if self._abandoned >= THREADS:
             overloaded = ActrOverloaded(f"{target.route.route_key}: all {THREADS} threads are held by hanging handlers")
-            self._finish(execution, overloaded)
+            self._refuse(execution, overloaded, "tells.refused")
             return
         job = self._threads.submit(_run_blocking, execution, target, request, context)
         try:
             returned, _ = await asyncio.shield(job.outcome)
             if inspect.isawaitable(returned):  # a `def` around an `async def`, as decorators make
                 returned = await _caught(returned)
-            outcome = self._threaded(returned, target, context)
+            outcome = self._threaded(returned, execution, target, context)
         except asyncio.CancelledError:
             if not job.is_running and not job.outcome.done():  # no thread has begun it, and none ever will
                 self._threads.abandon(job)
@@ -134,16 +144,16 @@ class Dispatch:
         self._abandoned -= 1
         returned, _ = job.outcome.result()
         if isinstance(returned, BaseException):  # nobody waits for it, but its author should see it
-            self._failed(returned, target, context)
+            self._failed(returned, execution, target, context)
         self._finish(execution, _cancelled(execution))
 
-    def _threaded(self, returned: object, target: Target, context: Context) -> Outcome:
+    def _threaded(self, returned: object, execution: Execution, target: Target, context: Context) -> Outcome:
         if isinstance(returned, BaseException):
-            return self._failed(returned, target, context)
+            return self._failed(returned, execution, target, context)
         try:
             return self._encode(returned, target.route)
         except ActrRuntimeError as error:
-            return self._failed(error, target, context)
+            return self._failed(error, execution, target, context)
 
     def _encode(self, response: object, route: Route) -> bytes:
         if type(response) is not route.response and not _is_a(response, route.response):
@@ -158,11 +168,16 @@ class Dispatch:
             check_body(body, self._link.body_limit, f"the reply of {route.route_key}")
         return body
 
-    def _failed(self, error: BaseException, target: Target, context: Context) -> ActrRuntimeError:
+    def _failed(self, error: BaseException, execution: Execution, target: Target, context: Context) -> ActrRuntimeError:
         error = _alone(error)
+        route_key = target.route.route_key
+        is_tell = type(execution.request) is Tell
         if not isinstance(error, ActrRuntimeError) or isinstance(error, _BadReply):
-            route_key = target.route.route_key
             log.error("handler raised route=%s caller=%s", route_key, context.caller_id(), exc_info=error)
+        elif is_tell:  # a call's own is answered, and its caller's business
+            log.warning("tell failed route=%s caller=%s: %s", route_key, context.caller_id(), shown(error))
+        if is_tell and not execution.is_cancelled:  # else it is counted as expired
+            self.counters["tells.failed"] += 1
         self._error_hooks.tell(target.workload, context, error)
         try:
             failed = error_from(failure_of(error if isinstance(error, ActrRuntimeError) else _internal(error)))

@@ -21,8 +21,12 @@ from actrzmq import (
     Context,
     Dest,
     PayloadType,
+    rpc,
+    service,
 )
 from actrzmq.identity import Serial
+from actrzmq.runtime import dispatch
+from actrzmq.runtime.visitor import visit
 from tests.net.peers import Broker
 from tests.runtime.harness import HIDDEN, RAW, RUN, SERVER, Hidden, Raw, Script, World, ask, echo, to, until
 
@@ -163,6 +167,75 @@ async def test_a_tell_runs_the_handler_and_waits_for_nothing(world: World) -> No
     release.set()
     await until(lambda: len(told) == 3, "three tells")
     assert sorted(told) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ActrNotFound("no database"), "tell failed route=test.Script.Run"),
+        (ValueError("no order"), "handler raised route=test.Script.Run"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_tell_whose_handler_raises_is_logged_and_counted_and_told_to_on_error(
+    world: World, caplog: pytest.LogCaptureFixture, error: Exception, line: str
+) -> None:
+    heard: asyncio.Queue[BaseException] = asyncio.Queue()
+
+    class Failing(Script):
+        async def on_error(self, ctx: Context, error: BaseException) -> None:
+            heard.put_nowait(error)
+
+    async def fail(req: StringValue, ctx: Context) -> StringValue:
+        raise error
+
+    server = await world.start("Server", Failing(fail))
+    client = await world.start("Client")
+    await client.context().tell(to(server), RUN, StringValue())
+    assert await asyncio.wait_for(heard.get(), 5) is error
+    assert f"{line} caller={client.actor_id()}" in caplog.text
+    assert server.statistics()["tells.failed"] == 1
+
+
+async def test_a_call_whose_handler_raises_counts_as_no_failed_tell(world: World) -> None:
+    async def fail(req: StringValue, ctx: Context) -> StringValue:
+        raise ActrNotFound("no database")
+
+    client, server = await world.pair(fail)
+    with pytest.raises(ActrNotFound):
+        await ask(client, to(server))
+    assert "tells.failed" not in server.statistics()
+
+
+async def test_a_tell_that_can_not_be_decoded_becomes_a_dead_letter(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, server = await world.pair()
+    await client.context().tell(to(server), RUN, b"\xff")
+    await until(lambda: server.statistics().get("tells.undecodable"), "it is counted")
+    assert f"tell dropped caller={client.actor_id()} reason=tells.undecodable: {RUN}: the body (1 bytes)" in caplog.text
+    async with visit(world.endpoint) as visitor, asyncio.timeout(5):
+        while not (letters := (await visitor.account()).letters):
+            await asyncio.sleep(0.05)
+    (letter,) = letters
+    assert (letter.reason, letter.what, letter.name) == ("tells.undecodable", "tell", RUN)
+    assert (letter.sender, letter.to) == (str(client.actor_id()), str(server.actor_id()))
+
+
+async def test_a_tell_that_gets_no_thread_is_counted_as_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @service("test.Block", exported=True)
+    class Block:
+        @rpc
+        def run(self, req: StringValue, ctx: Context) -> StringValue:
+            raise AssertionError
+
+    node = await world.start("Node", Block())
+    monkeypatch.setattr(dispatch, "THREADS", 0)
+    await node.tell("test.Block.Run", StringValue())
+    await until(lambda: node.statistics().get("tells.refused"), "it is counted")
+    assert "reason=tells.refused: test.Block.Run: all" in caplog.text
 
 
 async def test_a_tell_to_nobody_raises(world: World) -> None:
