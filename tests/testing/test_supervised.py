@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from actrzmq import ActrConfigError
-from actrzmq.testing import Program, SupervisedCluster
+from actrzmq.testing import FaultProxy, Program, SupervisedCluster
 from tests.supervision.clones import is_alive, wait_gone
 
 SERVER = """import asyncio, logging, sys
@@ -160,6 +161,18 @@ def test_a_program_that_does_not_start_is_told_and_nothing_is_left(tmp_path: Pat
     with pytest.raises(AssertionError, match=r"(?s)broken is not RUNNING within .*/nonexistent"):
         cluster.__enter__()
     assert cluster.process.poll() is not None
+
+
+def test_a_proxy_may_stand_before_a_broker_that_is_one_of_the_programs(tmp_path: Path) -> None:
+    (tmp_path / "server.py").write_text(SERVER)
+    (tmp_path / "Actr.toml").write_text(MANIFEST)
+    with TemporaryDirectory(dir=os.environ["XDG_RUNTIME_DIR"]) as short, FaultProxy(f"ipc://{short}/broker") as proxy:
+        broker = Program([str(Path(sys.executable).with_name("actrzmq-broker")), "--listen", f"ipc://{short}/broker"])
+        server = Program([sys.executable, "server.py"], environment={"ACTRZMQ_BROKER": proxy.url})
+        with SupervisedCluster(tmp_path, {"broker": broker, "server": server}, looks_every=0.05) as cluster:
+            cluster.wait_log("server", f"broker={proxy.url}")
+            proxy.reset()
+            cluster.wait_log("server", "registered", times=2)
 
 
 def test_supervisord_that_is_killed_takes_the_broker_with_it(tmp_path: Path) -> None:
