@@ -92,6 +92,7 @@ class Outlet:
             waiting = self._loop.create_future()
             self.waiting.append(waiting)
             await waiting
+        self._keeper.told(self)
         raise self.failure()
 
     def failure(self) -> ActrRuntimeError:
@@ -248,6 +249,12 @@ class Outlets:
             # No more than that: the stream itself would take 7 KiB here, and hold all that is known of its receiver.
             self._endings.add(key, outcome, outlet.stream.farewell)
         outlet.closed(outcome)
+
+    def told(self, outlet: Outlet) -> None:
+        """A sender that was in the middle of a step hears how the stream has ended: nobody else has to."""
+        key = (outlet.stream.peer.serial, outlet.stream_id)
+        if key not in self._open:
+            self._endings.take(key)
 
     def close_all(self, error: Callable[[], ActrRuntimeError]) -> None:
         """The node has a bug: all end, here alone, each with an `error` of its own."""

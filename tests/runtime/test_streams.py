@@ -539,6 +539,28 @@ async def test_a_callback_may_close_its_own_stream(world: World) -> None:
     assert got == [1]
 
 
+async def test_a_sender_that_waits_for_credit_is_told_once_that_its_receiver_has_closed(world: World) -> None:
+    sender, receiver = await ends(world, more="window_frames = 2")
+    handed_over = 0
+
+    async def send_on() -> None:
+        nonlocal handed_over
+        while True:
+            handed_over += 1
+            await sender.context().send_stream(to(receiver), DataStream("s", handed_over, b"x"))
+
+    await receiver.context().register_stream("s", never)
+    sending = asyncio.create_task(send_on())
+    await until(lambda: handed_over == 3, "a window, and one that waits")
+    await receiver.context().unregister_stream("s")
+    with pytest.raises(ActrStreamError, match="closed by its receiver"):
+        await sending
+    handle = await receiver.context().register_stream("s", never)
+    async with sender.context().open_stream(to(receiver), "s"):
+        pass  # it would hear of the former one here
+    assert await handle.wait_closed(5_000) == 0
+
+
 # iterating
 
 
