@@ -53,6 +53,7 @@ class Dispatch:
         self._error_hooks = error_hooks
         self._threads = Threads(standing.loop, "actrzmq-handler", gives_up=False)
         self._abandoned = 0
+        self._is_stopped = False
         self._new_task = starter(standing.loop)
         self._unbegun: set[Execution] = set()  # their tasks have not had their first step
         self.counters: Counter[str] = Counter()
@@ -85,6 +86,7 @@ class Dispatch:
         running = self._session.serving.running
         await end_tasks([execution.task for execution in running if execution.task is not None])
         self._threads.close()
+        self._is_stopped = True
 
     def _finish(self, execution: Execution, outcome: Outcome) -> None:
         """A handler has ended."""
@@ -178,7 +180,8 @@ class Dispatch:
             log.warning("tell failed route=%s caller=%s: %s", route_key, context.caller_id(), shown(error))
         if is_tell and not execution.is_cancelled:  # else it is counted as expired
             self.counters["tells.failed"] += 1
-        self._error_hooks.tell(target.workload, context, error)
+        if not self._is_stopped:  # a thread may return after its node has ended
+            self._error_hooks.tell(target.workload, context, error)
         try:
             failed = error_from(failure_of(error if isinstance(error, ActrRuntimeError) else _internal(error)))
         except Exception:  # noqa: BLE001 - a user made it of something else than texts; it is to be answered all the same
