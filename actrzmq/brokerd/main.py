@@ -13,11 +13,15 @@ from actrzmq.brokerd.broker import Broker
 from actrzmq.brokerd.settings import parse_settings
 from actrzmq.errors import ActrConfigError, ActrRuntimeError
 from actrzmq.manifest import BrokerSettings
-from actrzmq.net.context import raise_descriptor_limit
+from actrzmq.net.context import check_descriptors, raise_descriptor_limit
 from actrzmq.net.poller import BrokerLoop
 from actrzmq.observe.log import configure
 from actrzmq.supervision import watch_parent
 
+DESCRIPTORS = 24
+"""Files that a broker opens, with its store and the first node, beside those for its addresses."""
+DESCRIPTORS_EACH = 3
+"""An address, the unix socket beside it, and the lock of that."""
 SPARE_DESCRIPTORS = 64
 SWITCH_S = 0.0005
 """Seconds that the store's thread may compute while the loop wants to go on: checking a contract may take a second."""
@@ -28,7 +32,8 @@ log = logging.getLogger("actrzmq.broker")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a broker until it is told to stop, and exit.
 
-    0: it was asked to (SIGTERM); 130: by Ctrl-C; 1: it can't have its address or its store; 2: a setting is wrong.
+    0: it was asked to (SIGTERM); 130: by Ctrl-C; 1: it can't have its address, its store or enough files;
+    2: a setting is wrong.
     """
     try:
         settings = parse_settings(sys.argv[1:] if arguments is None else arguments)
@@ -44,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(settings: BrokerSettings) -> int:
+    check_descriptors(DESCRIPTORS + DESCRIPTORS_EACH * len(settings.listen), "a broker")
     descriptors = raise_descriptor_limit()
     if descriptors < settings.limits.nodes + SPARE_DESCRIPTORS:
         log.warning("few file descriptors limit=%d nodes=%d; raise it (ulimit -n)", descriptors, settings.limits.nodes)

@@ -93,10 +93,11 @@ def raise_descriptor_limit() -> int:
     return soft
 
 
-def check_descriptors(count: int) -> None:
-    """Raise `ActrTransportError` unless this process may open so many files more; they are opened, and closed again.
+def check_descriptors(count: int, what: str) -> None:
+    """Raise `ActrTransportError` unless this process may open so many files more, as `what` does.
 
-    libzmq ends the whole process where it can't open what it needs, and one that can't connect would wait for ever.
+    They are opened, and closed again: libzmq ends the whole process where it can't open what it needs, and one that
+    can't connect would wait for ever.
     """
     raise_descriptor_limit()
     held: list[int] = []
@@ -107,7 +108,7 @@ def check_descriptors(count: int) -> None:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
         raise ActrTransportError(
-            f"a node opens {count} files, and this process may open only {len(held)} more; raise its limit (ulimit -n)"
+            f"{what} opens {count} files, and this process may open only {len(held)} more; raise its limit (ulimit -n)"
         ) from None
     finally:
         for descriptor in held:

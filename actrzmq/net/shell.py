@@ -51,7 +51,7 @@ class Shell:
         self._loop = loop
         self._carry_out = carry_out
         self._broke = broke
-        check_descriptors(DESCRIPTORS)
+        check_descriptors(DESCRIPTORS, "a node")
         self.link = Link(url, loop, self._readable)
         self.plane = Plane(loop, self._readable)
         self.watchdog = Watchdog(url, lambda: self._session.registration.token)

@@ -295,6 +295,23 @@ def test_it_ends_with_who_supervises_it(start: Start) -> None:
     assert broker.process.wait(5) == 0
 
 
+@pytest.mark.parametrize("limit", [8, 12, 18, 24])
+def test_one_that_may_open_too_few_files_says_so_and_ends(tmp_path: Path, limit: int) -> None:
+    """libzmq would end the process (`Too many open files (src/epoll.cpp:38)`), or Python with a traceback."""
+    set_limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit})); "
+    ended = subprocess.run(
+        [sys.executable, "-c", set_limit + MAIN[-1], "--listen", FREE, "--store", str(tmp_path / "broker.db")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert re.fullmatch(r"actrzmq-broker: a broker opens \d+ files, .*\(ulimit -n\)\n", ended.stderr), ended.stderr
+
+
 def test_out_of_descriptors_it_says_so_and_goes_on(start: Start) -> None:
     broker = start("--listen", FREE)
     endpoint = broker.ready()
