@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -156,7 +156,11 @@ class FaultProxy:
     async def _accept_all(self) -> None:
         async with asyncio.TaskGroup() as connecting:
             while True:
-                near, _ = await self._loop.sock_accept(self._listening)
+                try:
+                    near, _ = await self._loop.sock_accept(self._listening)
+                except OSError:  # too many files are open: who connects waits until one is closed
+                    await asyncio.sleep(_POLL_S)
+                    continue
                 self.counters["accepted"] += 1
                 if self._is_refusing:
                     self.counters["refused"] += 1
@@ -167,21 +171,18 @@ class FaultProxy:
 
     async def _connect(self, near: socket.socket) -> None:
         family, address = self._connect_to
-        far = socket.socket(family, socket.SOCK_STREAM)
-        far.setblocking(False)
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                await self._loop.sock_connect(far, address)
-        except (OSError, UnicodeError):  # in time, or by that name, nobody is there: told as TCP would tell it
-            self.counters["unreachable"] += 1
-            reset_on_close(near)
-            near.close()
-            far.close()
-            return
-        except asyncio.CancelledError:
-            near.close()
-            far.close()
-            raise
+        with ExitStack() as opened:
+            opened.enter_context(near)
+            try:
+                far = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                far.setblocking(False)
+                async with asyncio.timeout(CONNECT_S):
+                    await self._loop.sock_connect(far, address)
+            except (OSError, UnicodeError):  # in time, or by that name, nobody is there: told as TCP would tell it
+                self.counters["unreachable"] += 1
+                reset_on_close(near)
+                return
+            opened.pop_all()
         for side in (near, far):
             side.setblocking(False)
             if side.family is not socket.AF_UNIX:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
+import resource
 import socket
 import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
@@ -21,6 +23,7 @@ from actrzmq.testing.pipes import LATE_BYTES
 from tests.runtime.harness import until
 
 ANSWER_S = 5.0
+LIMITS = resource.getrlimit(resource.RLIMIT_NOFILE)
 PATH = '[system.streams]\npath = "{}"'
 
 
@@ -251,6 +254,28 @@ def test_where_nobody_listens_behind_it_connections_are_reset() -> None:
         with pytest.raises(ConnectionResetError), connect(proxy) as side:
             side.recv(1)
         assert proxy.counters["unreachable"] == 1
+
+
+def test_a_proxy_that_may_open_no_more_files_goes_on_when_it_may(proxy: FaultProxy) -> None:
+    with socket.socket() as side, no_more_files():
+        side.connect(("127.0.0.1", int(proxy.url.rpartition(":")[2])))
+        for _ in range(3):
+            proxy.do(lambda: None)  # then it has tried
+        assert not proxy.counters
+        resource.setrlimit(resource.RLIMIT_NOFILE, LIMITS)
+        assert ask(side) == b"hello"
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """Nothing can be opened in this process."""
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, LIMITS[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, LIMITS)
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64])
