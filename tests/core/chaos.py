@@ -573,7 +573,8 @@ class Chaos:
         figures = self.world.broker.core.statistics()
         settled = not figures["expected"] and figures["nodes"] == len(self.living)
         done = calls and answered and ends and not self._undone
-        return done and idle and settled and all(node.session.is_online for node in self.living)
+        awake = all(node.session.is_online and not node.is_stopped for node in self.living)
+        return done and idle and settled and awake
 
     def _check(self) -> None:
         for what, count in self.counts().items():
