@@ -20,6 +20,9 @@ atexit.register(shutil.rmtree, _RUNTIME, ignore_errors=True)
 # A shell has what it runs in the background ignore Ctrl-C, which would be passed on to every program under test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# So does nohup with a hang-up.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -164,6 +164,11 @@ class Session:
         """Has it left, or been refused for good?"""
         return self.registration.life is Life.OUT
 
+    @property
+    def owes_answers(self) -> bool:
+        """Is there a call of somebody else that we have taken, and that its caller has not settled?"""
+        return any(peer.answers for peer in self.peers.others())
+
     # the connection
 
     def connected(self, now: int) -> None:

@@ -14,6 +14,8 @@ SENDER_IDLE = 2_000
 """A stop waits for streams that are sent, as long as something moves at least this often (milliseconds)."""
 RECEIVER_IDLE = 300
 """The same for streams that are received: what has come is dealt with, what may come later is not waited for."""
+BACK_WITHIN = 2_000
+"""A connection to the broker that broke just now is waited for, where answers have still to go over it (milliseconds)."""
 
 log = logging.getLogger("actrzmq.node")
 
@@ -39,6 +41,8 @@ class Draining:
         await self.until(lambda: not streams.sending_count, deadline)  # what is left has been ended, and is awaited
         await self._while_moving(lambda: streams.open_count, lambda: streams.moved, RECEIVER_IDLE, deadline)
         cut_off = cut_off or self._cut_off(deadline)
+        if not self._session.is_online:
+            await self.until(self._is_answered, min(deadline, boottime_ms() + BACK_WITHIN))
         if any(cut_off):
             log.warning("drain time over drain_ms=%d; cut off calls=%d streams=%d", drain_ms, *cut_off)
 
@@ -46,6 +50,10 @@ class Draining:
         """Wait until `is_done()` or `deadline`, looking again every few milliseconds: this is the way out, once."""
         while not is_done() and boottime_ms() < deadline and not self._has_ended:  # noqa: ASYNC110 - the core has no events
             await asyncio.sleep(0.01)
+
+    def _is_answered(self) -> bool:
+        """Has everybody whose calls have run heard so? What was on its way when the connection broke is lost."""
+        return not self._session.owes_answers
 
     def _cut_off(self, deadline: int) -> tuple[int, ...]:
         """How many calls and streams are open still; nothing before the drain time is over."""

@@ -15,6 +15,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from actrzmq import ActrId, ActrNotFound, ActrTimeoutError, ActrTransportError, Context, DataStream, Dest
+from actrzmq.testing import FaultProxy
 from tests.net.peers import Broker
 from tests.runtime.harness import RUN, SERVER, Script, World, ask, environment, spawn, to, until
 
@@ -325,3 +326,25 @@ async def test_a_broker_that_comes_back_without_its_unix_socket_is_found_at_its_
         assert node._engine.shell.link._endpoint == broker_process.endpoint
     finally:
         await node.shutdown()
+
+
+async def test_a_server_that_is_cut_off_as_it_drains_is_back_before_it_leaves(world: World, tmp_path: Path) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def held(req: StringValue, ctx: Context) -> StringValue:
+        begun.set()
+        await may_end.wait()
+        return req
+
+    client = await world.start("Client")
+    (tmp_path / "far").mkdir()
+    with FaultProxy(world.endpoint) as proxy:
+        server = await World(proxy.url, tmp_path / "far").start("Server", Script(held), drain_ms=10_000)
+        asked = asyncio.create_task(ask(client, to(server), "answer"))
+        await begun.wait()
+        leaving = asyncio.create_task(server.shutdown())
+        proxy.reset()
+        await until(lambda: not server._engine.session.is_online, "it is cut off")
+        may_end.set()
+        assert await asyncio.wait_for(asked, 5) == "answer"
+        await leaving
