@@ -15,7 +15,7 @@ SENDER_IDLE = 2_000
 RECEIVER_IDLE = 300
 """The same for streams that are received: what has come is dealt with, what may come later is not waited for."""
 BACK_WITHIN = 2_000
-"""A connection to the broker that broke just now is waited for, where answers have still to go over it (milliseconds)."""
+"""Milliseconds to wait for a broker whose connection broke just now, where answers have still to go there."""
 
 log = logging.getLogger("actrzmq.node")
 
